@@ -1,0 +1,52 @@
+"""Differentially private data structures: build once under an epsilon budget, query for ever.
+
+A blueprint (`KDETree`) is public. It turns private records into a sealed `Summary` of exact integers; `Budget.release`
+charges the budget, adds noise once, and returns a release that answers any number of queries for free and can be saved,
+published and loaded.
+"""
+
+from dpstruct._version import __version__
+from dpstruct.core import Budget, Ledger, Plan, Receipt, Release, Structure, Summary, load
+from dpstruct.domain import Ball, Box
+from dpstruct.errors import (
+    BudgetExceeded,
+    CapacityWarning,
+    DPStructError,
+    FileFormatError,
+    InvalidParameter,
+    InvalidType,
+    LedgerError,
+    NeighborsMismatch,
+    PlanViolation,
+)
+from dpstruct.privacy import GDP, ApproxDP, PureDP, RowsWithin
+from dpstruct.structures import KDETree, PrivateKDETree
+
+__all__ = [
+    "GDP",
+    "ApproxDP",
+    "Ball",
+    "Box",
+    "Budget",
+    "BudgetExceeded",
+    "CapacityWarning",
+    "DPStructError",
+    "FileFormatError",
+    "InvalidParameter",
+    "InvalidType",
+    "KDETree",
+    "Ledger",
+    "LedgerError",
+    "NeighborsMismatch",
+    "Plan",
+    "PlanViolation",
+    "PrivateKDETree",
+    "PureDP",
+    "Receipt",
+    "Release",
+    "RowsWithin",
+    "Structure",
+    "Summary",
+    "__version__",
+    "load",
+]

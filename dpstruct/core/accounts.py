@@ -1,0 +1,97 @@
+"""The words and rows of a budget's books: shares, previews, the log, and what a refusal says."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from dpstruct.core.store import Entry
+from dpstruct.errors import InvalidParameter, InvalidType
+from dpstruct.privacy import GDP, Measure
+from dpstruct.privacy.display import remaining, round_down, round_up
+
+if TYPE_CHECKING:
+    from dpstruct.core.budget import Budget
+
+__all__ = ["LogEntry", "Preview", "read_log", "read_share", "refusal"]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a release would cost: `fits` says whether it is affordable, `remaining` what would be left."""
+
+    cost: Measure
+    fits: bool
+    remaining: Measure
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """One charge of a budget, with its share of the total and its status: "open", "done" or "failed"."""
+
+    at: str
+    uid: str
+    structure: str
+    label: str
+    key: str | None
+    cost: Measure
+    share: float
+    status: str
+
+
+def read_log(entries: Sequence[Entry], total: Measure) -> list[LogEntry]:
+    """Return the charges among the entries of one budget, oldest first, each with its outcome."""
+    outcomes: dict[int | None, Entry] = {entry.ref: entry for entry in entries if entry.kind == "outcome"}
+    log = []
+    for entry in entries:
+        if entry.kind != "charge" or entry.cost is None:
+            continue
+        outcome = outcomes.get(entry.seq)
+        log.append(
+            LogEntry(
+                at=entry.at,
+                uid=entry.uid,
+                structure=str(entry.body.get("structure", "")),
+                label=str(entry.body.get("label", "")),
+                key=entry.key,
+                cost=type(total).from_units(entry.cost),
+                share=entry.cost / total.units,
+                status="open" if outcome is None else str(outcome.body.get("status", "done")),
+            )
+        )
+    return log
+
+
+def refusal(budget: Budget, charged: Measure, left: Measure) -> str:
+    """Say what was asked, what remains and what would fit; nothing about data."""
+    told, total = budget.delta or None, budget.total
+    text = [
+        f"budget {budget.name!r} can not pay for this release; nothing was charged",
+        f"  asked:     {charged.claim(told)}, {round_up(Fraction(charged.units, total.units))} of the total",
+        f"  remaining: {remaining(left, budget.neighbors, budget.unit, told)}",
+        "  would fit: nothing, the budget is spent",
+    ]
+    if left.units:
+        ratio = Fraction(charged.units, left.units)
+        growth = math.sqrt(ratio) if isinstance(charged, GDP) else float(ratio)
+        share = round_down(Fraction(left.units, total.units))
+        text[-1] = f"  would fit: share={share}, with {growth:.4g} times the noise"
+    largest = sorted(budget.log(), key=lambda entry: -entry.cost.units)[:3]
+    text += [f"  spent:     {e.label or e.structure}: {round_up(e.share)} of the total, {e.at}" for e in largest]
+    return "\n".join(text)
+
+
+def read_share(share: object) -> Fraction:
+    """Read a share as the decimal that it prints as: 0.2 is 1/5."""
+    if isinstance(share, bool) or not isinstance(share, numbers.Real):
+        raise InvalidType("share", f"a {type(share).__name__}", "a number in (0, 1]")
+    if not isinstance(share, numbers.Rational) and not math.isfinite(share):
+        raise InvalidParameter("share", str(float(share)), "a number in (0, 1]")
+    exact = Fraction(share) if isinstance(share, numbers.Rational) else Fraction(repr(float(share)))
+    if not 0 < exact <= 1:
+        raise InvalidParameter("share", str(share), "a number in (0, 1]")
+    return exact

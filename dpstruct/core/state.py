@@ -1,0 +1,143 @@
+"""Sealed, exact, un-noised integers: what a summary holds and what a structure's rounds may pass around unread.
+
+A `Sealed` value has no array, no length, no ``==`` and no pickle. Only `dpstruct.core` opens one, to add noise to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NoReturn, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpstruct.errors import PlanViolation
+
+__all__ = ["RowMap", "Rows", "Sealed", "State", "Sums", "Unreadable"]
+
+Integers = NDArray[np.int64]
+
+
+class RowMap(Protocol):
+    """A pure module-level function: exact sums over a block of lattice rows, given released arrays.
+
+    It must be additive, ``row_map(a and b) == row_map(a) + row_map(b)`` modulo 2**64, and use integers only where a
+    bound is claimed; `dpstruct.testing.check_structure` tests both.
+    """
+
+    def __call__(self, rows: Integers, public: Mapping[str, NDArray[np.generic]], /) -> Sequence[Integers]:
+        """Return one int64 array per line."""
+
+
+class Unreadable:
+    """Base of everything that holds un-noised data: nothing in Python's data model reads it."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:  # the type checker is to report these as errors, too
+
+        def _refuse(self, *_: object) -> NoReturn:
+            raise TypeError(
+                f"a {type(self).__name__} holds un-noised private data: it can be merged with + and released by "
+                "Budget.release, nothing else"
+            )
+
+        __eq__ = __ne__ = __array__ = _refuse
+        __reduce__ = __reduce_ex__ = __getstate__ = __copy__ = __deepcopy__ = _refuse
+        __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: sealed>"
+
+
+def add_wrapping(a: Integers, b: Integers) -> Integers:
+    """Add modulo 2**64 without a word: overflow is a value, and values never raise."""
+    return np.add(a, b, out=np.empty(np.shape(a), dtype=np.int64))  # `out` keeps 0-d sums from warning as scalars do
+
+
+def _exact(values: Mapping[str, NDArray[np.generic]]) -> dict[str, Integers]:
+    for name, array in values.items():
+        if not isinstance(array, np.ndarray) or array.dtype != np.int64:
+            raise PlanViolation(f"line {name!r} must be an int64 array: only exact integers may be released")
+    return {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in values.items()}
+
+
+class Sealed(Unreadable):
+    """Named exact sums that can be mapped by a public function or yielded to the door, and not read."""
+
+    __slots__ = ("__values",)
+
+    def __init__(self, values: Mapping[str, NDArray[np.generic]]) -> None:
+        self.__values = _exact(values)
+
+    def map(self, function: Callable[[Mapping[str, Integers]], Mapping[str, Integers]]) -> Sealed:
+        """Return sealed ``function(sums)``; `function` is public, pure and exact."""
+        return Sealed(function(dict(self.__values)))
+
+    def _open(self) -> dict[str, Integers]:
+        return self.__values
+
+
+class State(Unreadable):
+    """The sealed content of a summary and its number of units."""
+
+    __slots__ = ("_units",)
+
+    _units: int
+
+    def _merge(self, other: State) -> State:
+        raise NotImplementedError
+
+
+class Sums(State):
+    """Sums of one fixed public map: everything a one-shot structure needs."""
+
+    __slots__ = ("__sums",)
+
+    def __init__(self, units: int, sums: Mapping[str, NDArray[np.generic]]) -> None:
+        self._units = units
+        self.__sums = Sealed(sums)
+
+    @property
+    def sums(self) -> Sealed:
+        """The exact sums, sealed."""
+        return self.__sums
+
+    def _merge(self, other: State) -> Sums:
+        assert isinstance(other, Sums)
+        mine, theirs = self.__sums._open(), other.__sums._open()
+        return Sums(self._units + other._units, {name: add_wrapping(mine[name], theirs[name]) for name in mine})
+
+
+class Rows(State):
+    """Lattice rows in shards, for structures that need several passes."""
+
+    __slots__ = ("__shards",)
+
+    def __init__(self, units: int, *shards: Integers) -> None:
+        self._units = units
+        self.__shards = tuple(_exact({"rows": shard})["rows"] for shard in shards)
+
+    def sum(
+        self, row_map: RowMap, public: Mapping[str, NDArray[np.generic]], *, lines: Sequence[str], block: int = 1 << 16
+    ) -> Sealed:
+        """Return the sealed exact sums of ``row_map(rows, public)``, named `lines`, over all shards.
+
+        The map is called once on no rows, which fixes the shapes, and then on blocks of at most `block` rows.
+        """
+        width = self.__shards[0].shape[1:]
+        totals = [np.asarray(part, dtype=np.int64) for part in row_map(np.empty((0, *width), np.int64), public)]
+        if len(totals) != len(lines):
+            raise PlanViolation(f"{len(lines)} lines are named but the row map returned {len(totals)} sums")
+        for shard in self.__shards:
+            for start in range(0, len(shard), block):
+                parts = row_map(shard[start : start + block], public)
+                totals = [add_wrapping(total, part) for total, part in zip(totals, parts, strict=True)]
+        return Sealed(dict(zip(lines, totals, strict=True)))
+
+    def _merge(self, other: State) -> Rows:
+        assert isinstance(other, Rows)
+        return Rows(self._units + other._units, *self.__shards, *other.__shards)
+
+    def _open(self) -> tuple[Integers, ...]:
+        return self.__shards

@@ -1,0 +1,107 @@
+"""Nothing un-noised can be read."""
+
+import copy
+import operator
+import pickle
+
+import numpy as np
+import pytest
+
+import dpstruct as dps
+from dpstruct.core.state import Rows, Sealed
+from dpstruct.core.summary import Summary
+
+TREE = dps.KDETree(bounds=dps.Box(0, 1, dim=2), depth=3)
+SECRET = 0.123456789
+SUMMARY = TREE.summarize(np.full((777, 2), SECRET))
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        len,
+        iter,
+        list,
+        pickle.dumps,
+        copy.copy,
+        copy.deepcopy,
+        np.asarray,
+        np.sum,
+        float,
+        vars,
+        lambda s: s[0],
+        lambda s: s == s,
+        lambda s: s != s,
+        lambda s: s < s,
+        lambda s: s.query,
+        lambda s: s.__dict__,
+        lambda s: 1 in s,
+        lambda s: sorted([s, s]),
+        operator.index,
+    ],
+)
+def test_a_summary_has_no_way_to_be_read(read):
+    with pytest.raises((TypeError, AttributeError)):
+        read(SUMMARY)
+    with pytest.raises((TypeError, AttributeError)):
+        read(Sealed({"a": np.zeros(2, np.int64)}))
+
+
+def test_what_it_prints_does_not_depend_on_the_data():
+    other = TREE.summarize(np.ones((5, 2)))
+    for show in (repr, str, "{}".format, lambda s: sorted(dir(s))):
+        assert show(SUMMARY) == show(other)
+    assert "777" not in repr(SUMMARY)
+
+
+def test_merging_is_exact_in_any_order_and_sum_works():
+    parts = [TREE.summarize(np.random.default_rng(i).random((50, 2))) for i in range(3)]
+    whole = TREE.summarize(np.concatenate([np.random.default_rng(i).random((50, 2)) for i in range(3)]))
+    a, b, c = parts
+    for merged in (a + b + c, c + (b + a), sum(parts), a + TREE.summarize(np.empty((0, 2))) + b + c):
+        assert merged.to_unprotected_bytes() == whole.to_unprotected_bytes()
+
+
+def test_summaries_of_different_blueprints_do_not_merge():
+    with pytest.raises(dps.InvalidParameter, match="one blueprint"):
+        SUMMARY + dps.KDETree(bounds=dps.Box(0, 2, dim=2), depth=3).summarize(np.ones((5, 2)))
+    for other in (1, None, np.ones(3)):
+        with pytest.raises(TypeError):
+            SUMMARY + other
+
+
+def test_a_shard_travels_as_unprotected_bytes():
+    data = SUMMARY.to_unprotected_bytes()
+    back = Summary.from_unprotected_bytes(TREE, data)
+    assert back.to_unprotected_bytes() == data
+    for bad in (b"", data[:-3], b"\xff" * 64, data.replace(b"units", b"unity")):
+        with pytest.raises(dps.FileFormatError):
+            Summary.from_unprotected_bytes(TREE, bad)
+    with pytest.raises(dps.FileFormatError, match="not a summary of"):
+        Summary.from_unprotected_bytes(dps.KDETree(bounds=dps.Box(0, 1, dim=2), depth=4), data)
+    with pytest.raises(dps.InvalidType):
+        Summary.from_unprotected_bytes(TREE, "text")
+
+
+def test_only_exact_integers_can_be_sealed():
+    for bad in (np.zeros(2), np.zeros(2, np.int32), [1, 2]):
+        with pytest.raises(dps.PlanViolation, match="int64"):
+            Sealed({"a": bad})
+
+
+def test_sums_over_rows_wrap_without_a_word_and_ignore_blocks():
+    rows = np.full((7, 1), 2**62, dtype=np.int64)
+
+    def row_map(rows, public):
+        return [np.asarray(rows.sum(dtype=np.int64)), rows.sum(axis=0) * public["k"]]
+
+    def opened(state, block):
+        sealed = state.sum(row_map, {"k": np.int64(3)}, lines=("a", "b"), block=block)
+        return {name: array.tolist() for name, array in sealed._open().items()}
+
+    one, split = Rows(7, rows), Rows(3, rows[:3])._merge(Rows(4, rows[3:]))
+    wrapped = (7 * 2**62 + 2**63) % 2**64 - 2**63
+    assert opened(one, 100)["a"] == wrapped
+    assert opened(one, 100) == opened(one, 2) == opened(split, 1)
+    with pytest.raises(dps.PlanViolation, match="2 sums"):
+        one.sum(row_map, {"k": np.int64(3)}, lines=("a",))
