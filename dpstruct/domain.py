@@ -157,11 +157,11 @@ def check_rows(argument: str, X: object, dim: int) -> NDArray[np.generic]:
     if isinstance(X, np.ma.MaskedArray):
         X = np.ma.filled(X.astype(np.float64), np.nan)
     array: NDArray[np.generic] = np.asarray(X)
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise InvalidType(
             argument,
             f"dtype {array.dtype}",
-            "real numbers (float, integer or bool)",
+            "real numbers of at most 64 bits (float, integer or bool)",
             f"convert {argument} with .astype(float)",
         )
     if array.ndim != 2 or array.shape[1] != dim:

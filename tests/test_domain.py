@@ -51,14 +51,20 @@ def test_a_ball_knows_its_dimension_from_its_centre():
 
 
 def test_rows_of_any_real_dtype_pass_and_masked_values_become_nan():
-    for dtype in (np.float32, np.float64, np.int8, np.uint64, np.bool_, np.longdouble):
+    for dtype in (np.float32, np.float64, np.int8, np.uint64, np.bool_, np.float16):
         assert check_rows("X", np.ones((3, 2), dtype), 2).dtype == dtype
     masked = np.ma.masked_array([[1, 2]], mask=[[True, False]])
     np.testing.assert_array_equal(check_rows("X", masked, 2), [[np.nan, 2.0]])
 
 
 @pytest.mark.parametrize(
-    "bad", [np.ones((3, 2), complex), np.array([["1", "2"]]), np.array([[None, 1.0]], dtype=object)]
+    "bad",
+    [
+        np.ones((3, 2), complex),
+        np.ones((3, 2), np.longdouble),
+        np.array([["1", "2"]]),
+        np.array([[None, 1.0]], dtype=object),
+    ],
 )
 def test_other_dtypes_are_refused_with_a_remedy(bad):
     with pytest.raises(InvalidType, match=r"X: received dtype .*, expected real numbers.*; convert X"):

@@ -22,6 +22,7 @@ from dpstruct.core import blueprint
 from dpstruct.core.plan import make_plan
 from dpstruct.core.receipt import Receipt
 from dpstruct.errors import DPStructError, FileFormatError, InvalidType, PlanViolation
+from dpstruct.privacy import GDP, PureDP
 
 if TYPE_CHECKING:
     from dpstruct.core.release import Release
@@ -183,8 +184,8 @@ def verify(path: str | os.PathLike[str], *, structure: Structure[Any] | None = N
         raise FileFormatError("the noise scales on the receipt are too small for the cost that it states")
     if receipt.charged.units > receipt.total.units:
         raise FileFormatError("the receipt was charged more than the total of its budget")
-    in_budget = receipt.charged if type(receipt.charged) is type(receipt.cost) else None
-    if in_budget is not None and in_budget != receipt.cost:
+    pure_in_gdp = isinstance(receipt.cost, PureDP) and isinstance(receipt.charged, GDP)
+    if receipt.charged != (GDP.from_pure(receipt.cost) if pure_in_gdp else receipt.cost):
         raise FileFormatError("the receipt was charged another amount than its cost")
     checked = [
         "hash: label and tensors are as written",
