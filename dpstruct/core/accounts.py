@@ -1,23 +1,22 @@
-"""The words and rows of a budget's books: shares, previews, the log, and what a refusal says."""
+"""The words and rows of a budget's books: previews, the log, and what a refusal says."""
 
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from dpstruct.core.store import Entry
-from dpstruct.errors import InvalidParameter, InvalidType
 from dpstruct.privacy import GDP, Measure
 from dpstruct.privacy.display import remaining, round_down, round_up
+from dpstruct.privacy.filters import Filter
 
 if TYPE_CHECKING:
     from dpstruct.core.budget import Budget
 
-__all__ = ["LogEntry", "Preview", "read_log", "read_share", "refusal"]
+__all__ = ["LogEntry", "Preview", "read_log", "refusal"]
 
 
 @dataclass(frozen=True)
@@ -78,20 +77,8 @@ def refusal(budget: Budget, charged: Measure, left: Measure) -> str:
     if left.units:
         ratio = Fraction(charged.units, left.units)
         growth = math.sqrt(ratio) if isinstance(charged, GDP) else float(ratio)
-        share = round_down(Fraction(left.units, total.units))
+        share = round_down(Filter(total).largest_share(total.units - left.units))
         text[-1] = f"  would fit: share={share}, with {growth:.4g} times the noise"
     largest = sorted(budget.log(), key=lambda entry: -entry.cost.units)[:3]
     text += [f"  spent:     {e.label or e.structure}: {round_up(e.share)} of the total, {e.at}" for e in largest]
     return "\n".join(text)
-
-
-def read_share(share: object) -> Fraction:
-    """Read a share as the decimal that it prints as: 0.2 is 1/5."""
-    if isinstance(share, bool) or not isinstance(share, numbers.Real):
-        raise InvalidType("share", f"a {type(share).__name__}", "a number in (0, 1]")
-    if not isinstance(share, numbers.Rational) and not math.isfinite(share):
-        raise InvalidParameter("share", str(float(share)), "a number in (0, 1]")
-    exact = Fraction(share) if isinstance(share, numbers.Rational) else Fraction(repr(float(share)))
-    if not 0 < exact <= 1:
-        raise InvalidParameter("share", str(share), "a number in (0, 1]")
-    return exact

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dpstruct._version import __version__
 from dpstruct.core import blueprint, door, files
-from dpstruct.core.accounts import LogEntry, Preview, read_log, read_share, refusal
+from dpstruct.core.accounts import LogEntry, Preview, read_log, refusal
 from dpstruct.core.hooks import _noise_source
 from dpstruct.core.plan import Plan
 from dpstruct.core.receipt import Receipt, measure_to_json
@@ -20,6 +20,7 @@ from dpstruct.errors import BudgetExceeded, InvalidParameter, InvalidType, Ledge
 from dpstruct.privacy import GDP, ApproxDP, Measure, PureDP, Relation
 from dpstruct.privacy import neighbors as relations
 from dpstruct.privacy.display import guarantee, remaining, round_up
+from dpstruct.privacy.filters import Filter
 
 if TYPE_CHECKING:
     from dpstruct.core.release import Release
@@ -118,7 +119,7 @@ class Budget:
         return kind(floor) if floor >= 1e-6 else kind.from_units(0)
 
     def _left(self) -> Measure:
-        return self._measure(max(0, self._store.terms(self._name).total - self._store.spent(self._name)))
+        return Filter(self.total).remaining(self._store.spent(self._name))
 
     @property
     def spent(self) -> float:
@@ -136,12 +137,12 @@ class Budget:
 
     # ---- the price -------------------------------------------------------------------------------------------------
 
-    def _cost(self, cost: object, epsilon: float | None, share: object) -> GDP | PureDP:
+    def _cost(self, cost: object, epsilon: float | None, share: float | Fraction | None) -> GDP | PureDP:
         """Return the cost that exactly one of the three options states."""
         if sum(option is not None for option in (cost, epsilon, share)) != 1:
             raise InvalidParameter("epsilon, share, cost", "none or several of them", "exactly one")
         if share is not None:
-            return self._measure(math.floor(self.total.units * read_share(share)))
+            return self._measure(Filter(self.total).share_units(share))
         if epsilon is not None:
             return GDP.from_approx_dp(epsilon, self.delta) if self.delta else PureDP(epsilon)
         if isinstance(cost, ApproxDP) and self.delta:
