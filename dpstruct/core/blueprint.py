@@ -47,6 +47,8 @@ def _from_json(value: object) -> object:
         name = value.get("domain")
         if not isinstance(name, str) or name not in _DOMAINS:
             raise FileFormatError("a blueprint parameter is neither a plain value nor a Box or Ball")
+        if name == "Box" and not all(isinstance(value.get(side), list) for side in ("low", "high")):
+            raise FileFormatError("a Box does not list its sides")  # else a short file could name a box of any size
         return _DOMAINS[name](**{k: _from_json(v) for k, v in value.items() if k != "domain"})
     return value
 
@@ -71,7 +73,7 @@ def decode(value: object, cls: type[Structure[Any]] | None = None) -> Structure[
         raise FileFormatError(f"the label's parameters are not those of {cls.__name__}")
     try:
         return cls(**{k: _from_json(v) for k, v in parameters.items()})
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise FileFormatError(f"the label's parameters are refused by {cls.__name__}: {error}") from error
 
 

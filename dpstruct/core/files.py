@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpstruct.core import blueprint
-from dpstruct.core.plan import make_plan
+from dpstruct.core.plan import MAX_SCALE, make_plan
 from dpstruct.core.receipt import Receipt
 from dpstruct.errors import DPStructError, FileFormatError, InvalidType, PlanViolation
 from dpstruct.privacy import GDP, PureDP
@@ -84,14 +84,17 @@ def split(data: bytes) -> tuple[dict[str, str], dict[str, NDArray[np.int64]]]:
 
 def _label(metadata: Mapping[str, str]) -> dict[str, Any]:
     try:
-        label = json.loads(metadata["dpstruct"])
-        version = label["format"]
+        text = metadata["dpstruct"]
+        label = json.loads(text)
+        version, canonical = label["format"], blueprint.canonical(label).decode() == text
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise FileFormatError("the file has no dpstruct privacy label") from error
-    if version != FORMAT:
+    if type(version) is not int or version != FORMAT:
         raise FileFormatError(
             f"the file has format version {str(version)[:20]}, this library reads {FORMAT}; upgrade it"
         )
+    if not canonical:
+        raise FileFormatError("the label is not canonical JSON: a key twice, or written by another program")
     if set(label) != {"format", "structure", "receipt", "sha256"}:
         raise FileFormatError("the label does not have the fields of format version 1")
     return dict(label)
@@ -111,6 +114,14 @@ def decode(data: bytes, structure: Structure[R] | None = None) -> R:
     if receipt.structure != type(built).__name__:
         raise FileFormatError("the receipt is that of another blueprint")
     try:
+        groups = built.groups(receipt.cost, receipt.neighbors)
+        due = {line.name: line.shape for group in groups for line in group.lines}
+        if {name: line.shape for name, (_, line) in receipt.lines.items()} != due:
+            raise FileFormatError("its lines are not those of the blueprint")
+        if not all(1 / MAX_SCALE <= scale <= MAX_SCALE for _, line in receipt.lines.values() for scale in line.scales):
+            raise FileFormatError("its noise scales are those of no plan")
+        if receipt.unit != "row" and not built.bounds_units:
+            raise FileFormatError(f"it states a unit that {type(built).__name__} does not bound")
         release: R = built.release_type(built, tensors, receipt)
     except (DPStructError, ValueError, KeyError, TypeError, IndexError) as error:
         raise FileFormatError(f"the transcript does not fit the blueprint: {error}") from error

@@ -112,7 +112,7 @@ class Receipt(Scales):
             raise FileFormatError("the receipt does not have the fields of format version 1")
         if not all(isinstance(value[name], str) and len(value[name]) <= 1000 for name in _TEXT):
             raise FileFormatError("a text field of the receipt is malformed")
-        if not all(type(value[name]) in (int, float) and value[name] >= 0 for name in ("epsilon", "delta")):
+        if not all(type(value[name]) is float and value[name] >= 0 for name in ("epsilon", "delta")):
             raise FileFormatError("the receipt's epsilon or delta is malformed")
         if not isinstance(value["events"], list) or not value["events"]:
             raise FileFormatError("the receipt lists no noise")
@@ -126,8 +126,8 @@ class Receipt(Scales):
             cost=measure_from_json(value["cost"]),
             charged=measure_from_json(value["charged"]),
             total=measure_from_json(value["total"]),
-            epsilon=float(value["epsilon"]),
-            delta=float(value["delta"]),
+            epsilon=value["epsilon"],
+            delta=value["delta"],
             neighbors=relation,
             events=events,
         )

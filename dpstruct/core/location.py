@@ -1,0 +1,82 @@
+"""Where a ledger may live: a writable file on a local disk."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from dpstruct.errors import InvalidType, LedgerError
+
+__all__ = ["settle"]
+
+_REMOTE = {  # f_type of statfs(2), Linux
+    0x6969: "NFS",
+    0x517B: "SMB",
+    0xFF534D42: "CIFS",
+    0xFE534D42: "SMB2",
+    0x01021997: "9p",
+    0x65735546: "FUSE",
+    0x00C36400: "Ceph",
+    0x0BD00BD0: "Lustre",
+    0x47504653: "GPFS",
+    0x5346414F: "AFS",
+    0x6B414653: "AFS",
+    0x73757245: "Coda",
+    0x7461636F: "OCFS2",
+    0x01161970: "GFS2",
+    0x19830326: "BeeGFS",
+    0xAAD7AAEA: "PanFS",
+}
+
+
+def settle(path: object) -> str:
+    """Return the absolute path of a ledger file, or explain why no ledger can be trusted there.
+
+    Raises
+    ------
+    LedgerError
+        If the path is a directory, lies in a missing or unwritable one, or on a network file system: locks and
+        write-through are not reliable there, so two machines could spend the same budget. File systems are told apart
+        on Linux only.
+    """
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise InvalidType("path", type(path).__name__, "a path")
+    text = os.fsdecode(path)
+    if not text or "\0" in text or text == ":memory:":
+        raise LedgerError(
+            f"ledger {text!r}: not a file; give the path of a file, or use dpstruct.Budget(...) for a budget in memory"
+        )
+    place = os.path.realpath(text)
+    folder = os.path.dirname(place)
+    if os.path.isdir(place):
+        raise LedgerError(
+            f"ledger {place}: a directory; give the path of a file, such as {os.path.join(place, 'privacy.db')}"
+        )
+    if not os.path.isdir(folder):
+        raise LedgerError(f"ledger {place}: the directory {folder} does not exist; create it first")
+    if os.path.exists(place) and not os.path.isfile(place):
+        raise LedgerError(f"ledger {place}: not a regular file; give the path of a file")
+    for target in (folder, place):
+        if os.path.exists(target) and not os.access(target, os.W_OK):
+            raise LedgerError(
+                f"ledger {place}: {target} is not writable for this user; nothing was changed; give it write access to "
+                "the file and to the directory, where the journal lies"
+            )
+    if (kind := _REMOTE.get(_file_system(folder))) is not None:
+        raise LedgerError(
+            f"ledger {place}: lies on a network file system ({kind}), where locks and write-through are not "
+            "reliable and a budget could be spent twice; nothing was changed; use a local disk"
+        )
+    return place
+
+
+def _file_system(folder: str) -> int:
+    """Return the Linux magic number of the file system that holds `folder`, 0 if it cannot be told."""
+    if not sys.platform.startswith("linux"):
+        return 0
+    import ctypes
+
+    answer = (ctypes.c_long * 64)()  # struct statfs, whose first word is f_type; longer than any of its versions
+    if ctypes.CDLL(None, use_errno=True).statfs(os.fsencode(folder), answer) != 0:
+        return 0
+    return int(answer[0]) & 0xFFFFFFFF
