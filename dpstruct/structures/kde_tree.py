@@ -81,7 +81,7 @@ class PrivateKDETree(Release):
             whole = sums["n"].astype(np.uint64) << tree._bits.astype(np.uint64)
             B = (whole - A.astype(np.uint64)).astype(np.int64)
         values = knots(A, B, [sums[f"level{k}"] for k in range(tree.depth)], tree._widths / tree._grid)
-        coarse = max(self.count, 0.0) * 2.0**-23 * float(tree._widths.sum())
+        coarse = max(self.count, 0.0) * 2.0**-21 * float(tree._widths.sum())
         noise = math.sqrt(_variance(tree, self.receipt, np.zeros((1, tree.dim))).sum())
         return interleave(values, np.float64 if coarse > 0.02 * noise else np.float32)
 
@@ -105,8 +105,7 @@ class PrivateKDETree(Release):
         rows, beyond = self._queries(Y, outside)
         tree = self.structure
         look_up = _kernels(device).look_up
-        low, high = np.array(tree.bounds.low), np.array(tree.bounds.high)
-        answers: Floats = look_up(rows, self._table, low, high, 2.0**tree.depth / tree._widths)
+        answers: Floats = look_up(rows, self._table, np.array(tree.bounds.low), 2.0**tree.depth / tree._widths)
         return answers if beyond is None else answers + self.count * beyond
 
     def mean(self, Y: ArrayLike, *, outside: Outside = "clip", device: str = "auto") -> Floats:
@@ -368,10 +367,4 @@ def _kernels(device: str) -> Any:
 
     if device not in ("auto", "cpu", "cuda"):
         raise InvalidParameter("device", repr(device), '"auto", "cpu" or "cuda"')
-    if dispatch.resolve(device) == "cuda":
-        from dpstruct.kernels.cuda import kde_tree as on_gpu
-
-        return on_gpu
-    from dpstruct.kernels import kde_tree as on_cpu
-
-    return on_cpu
+    return dispatch.load("kde_tree", device)
