@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 ROWS = 1 << 14  # rows of one block
-TILE = 1 << 10  # numbers that take one step together: their intermediate results stay in the first-level cache
+TILE = 1 << 12  # numbers that take one step together: their intermediate results stay in the nearest caches
 LEAVES = 1 << 17  # leaves counted in one pass, 16 bytes each
 COPIES = 1 << 27  # bytes that thread-private leaves may take together
 
