@@ -15,7 +15,7 @@ RELATIONS = ["add-remove", "substitute", dps.RowsWithin(0.25)]
 @pytest.mark.parametrize("neighbors", RELATIONS, ids=str)
 def test_one_round_passes(cost, neighbors):
     plan = Mean(dps.Ball(2.0, dim=3)).plan(neighbors=neighbors, **cost)
-    price = check_structure(plan, examples=30)[1]
+    price = check_structure(plan, examples=20)[1]
     tight = isinstance(neighbors, str) and "delta" in cost
     assert price.bounds[0] > (0.999 if tight else 0.0038)  # a move by 1/16 of the diameter is charged as a substitution
 
@@ -24,7 +24,7 @@ def test_one_round_passes(cost, neighbors):
 @pytest.mark.parametrize("neighbors", RELATIONS, ids=str)
 def test_several_rounds_pass(cost, neighbors):
     plan = Location(dps.Ball(1.0, dim=2)).plan(neighbors=neighbors, **cost)
-    price = check_structure(plan, answers=lambda release: [release.location], examples=30)[1]
+    price = check_structure(plan, answers=lambda release: [release.location], examples=20)[1]
     assert len(price.bounds) == 3
     assert price.bounds[0] > (0.24 if isinstance(neighbors, str) else 0.005)
 
