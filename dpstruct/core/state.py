@@ -52,6 +52,8 @@ class Unreadable:
 
 def add_wrapping(a: Integers, b: Integers) -> Integers:
     """Add modulo 2**64 without a word: overflow is a value, and values never raise."""
+    if np.shape(a) != np.shape(b):
+        raise PlanViolation("the shape of a sum must not depend on the rows")
     return np.add(a, b, out=np.empty(np.shape(a), dtype=np.int64))  # `out` keeps 0-d sums from warning as scalars do
 
 

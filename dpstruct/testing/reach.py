@@ -7,6 +7,7 @@ import types
 import warnings
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -159,7 +160,9 @@ def assert_sealed(plan: Plan[Any], data: Data, answers: Answers) -> None:
     data = _sentinels(plan, data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the noise is absurd on purpose
-        fresh: Any = blueprint.decode(blueprint.encode(plan.structure), type(plan.structure))
+        label, cls = blueprint.encode(plan.structure), type(plan.structure)
+        fresh: Any = blueprint.decode(label, cls)
+        plan = replace(plan, structure=blueprint.decode(label, cls))  # one that sees data first: caches fill once
         answers(_release(plan, fresh.summarize(*join(fresh, [], plan.unit))))  # fills the honest caches
         classes = _own_classes(fresh)
         before = _content(classes)

@@ -105,3 +105,11 @@ def test_sums_over_rows_wrap_without_a_word_and_ignore_blocks():
     assert opened(one, 100) == opened(one, 2) == opened(split, 1)
     with pytest.raises(dps.PlanViolation, match="2 sums"):
         one.sum(row_map, {"k": np.int64(3)}, lines=("a",))
+
+
+def test_a_sum_whose_shape_depends_on_the_rows_is_stopped():
+    def row_map(rows, public):
+        return [rows[:, 0].copy()]
+
+    with pytest.raises(dps.PlanViolation, match="shape"):
+        Rows(3, np.ones((3, 1), np.int64)).sum(row_map, {}, lines=("a",), block=2)

@@ -63,7 +63,14 @@ KEEPERS = {
 }
 
 
+def first_only(self, X, state):
+    if not hasattr(self, "_kept"):
+        object.__setattr__(self, "_kept", X.copy())
+
+
+KEEPERS["first"] = first_only
 WHAT = {
+    "first": "values of the data",
     "copy": "a value of the data",
     "float32": "what a twin",
     "sums": "a Sealed",
