@@ -11,6 +11,7 @@ import random
 import signal
 import tempfile
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,11 @@ from _harness import race as time_all
 
 import dpstruct as dps
 from dpstruct.core.store import OverBudget, Store, Terms
+from dpstruct.privacy import Event
 
 TERMS = Terms("gdp", 1 << 100, 1.0, 1e-6, "add-remove", "row")
+ONE_UNIT = Event("rounded-gaussian", Fraction(1), (("sums", (1,), (Fraction(1),), (2.0**50,)),))
+BODY = {"label": "benchmark", "events": [ONE_UNIT.encode()]}
 CHARGES = 200
 KILLS = 1000
 
@@ -48,7 +52,7 @@ def rate():
 def _charges(store):
     def run():
         for _ in range(CHARGES):
-            store.charge("visits", cost=1, request=b"", body={"label": "benchmark"}, key=None)
+            store.charge("visits", cost=1, request=b"", body=BODY, key=None)
 
     return run
 
@@ -85,7 +89,7 @@ def race(processes=8, total=800):
             time.sleep(max(0.0, start - time.monotonic()))
             while True:
                 try:
-                    write(mine.charge("visits", cost=1, request=b"", body={}, key=None).uid)
+                    write(mine.charge("visits", cost=1, request=b"", body=BODY, key=None).uid)
                 except OverBudget:
                     return
 

@@ -6,6 +6,7 @@ import math
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,12 +15,17 @@ from dpstruct.errors import InvalidParameter, InvalidType
 
 __all__ = ["Ball", "Box", "check_rows", "positive_integer", "real"]
 
+LARGE, SMALL = 1e100, 1e-100  # sides far enough from the ends of the doubles for squares and sums of squares
+
 
 def real(argument: str, value: object) -> float:
     """Return `value` as a finite float; anything else (bool, str, NaN, inf) is refused."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         raise InvalidType(argument, f"a {type(value).__name__}", "a real number")
-    number = float(value)
+    try:
+        number = float(value) + 0.0  # -0.0 becomes 0.0: equal parameters are to have equal digests
+    except OverflowError:
+        raise InvalidParameter(argument, "a number beyond the doubles", "a finite number") from None
     if not math.isfinite(number):
         raise InvalidParameter(argument, str(number), "a finite number")
     return number
@@ -90,9 +96,9 @@ class Box:
         for j, (a, b) in enumerate(zip(lows, highs, strict=True)):
             if not a < b:
                 raise InvalidParameter(f"low[{j}], high[{j}]", f"{a!r} and {b!r}", "low < high")
-            width = b - a
-            if not (math.isfinite(width) and width >= 2.0**-960 and math.nextafter(a, b) < b):
-                raise InvalidParameter(f"high[{j}] - low[{j}]", repr(width), "a finite width of normal size")
+            if not (max(abs(a), abs(b)) <= LARGE and b - a >= SMALL and math.nextafter(a, b) < b):
+                expected = f"sides within +-{LARGE:g} and at least {SMALL:g} apart, with a double between them"
+                raise InvalidParameter(f"low[{j}], high[{j}]", f"{a!r} and {b!r}", expected)
         object.__setattr__(self, "low", lows)
         object.__setattr__(self, "high", highs)
         object.__setattr__(self, "dim", size)
@@ -128,8 +134,8 @@ class Ball:
         self, radius: float, dim: int | None = None, center: Sequence[float] | ArrayLike | None = None
     ) -> None:
         size = real("radius", radius)
-        if not 2.0**-480 <= size <= 2.0**480:
-            raise InvalidParameter("radius", repr(size), "a positive number of normal size")
+        if not SMALL <= size <= LARGE:
+            raise InvalidParameter("radius", repr(size), f"a number from {SMALL:g} to {LARGE:g}")
         middle = None if center is None else _vector("center", center)
         if isinstance(middle, float):
             middle = (middle,)
@@ -144,28 +150,39 @@ class Ball:
         return replace(self, dim=dim) if self.dim is None else self
 
 
-def check_rows(argument: str, X: object, dim: int) -> NDArray[np.generic]:
-    """Return `X` as an array of shape ``(n, dim)`` with a real dtype; values are never looked at.
+def check_rows(argument: str, X: Any, dim: int | None) -> NDArray[np.generic]:
+    """Return `X` as an array of shape ``(n, dim)``, or ``(n,)`` for None, with a real dtype; values are not looked at.
+
+    Masked entries become NaN. The dtype is the caller's: a list with a None in it has none that is real.
 
     Raises
     ------
     InvalidType
-        If the dtype is not a real number type.
+        If the dtype is not a real number type of at most 64 bits. The message quotes no data.
     InvalidParameter
-        If the shape is not ``(n, dim)``. The message quotes no row count.
+        If the shape is another. The message quotes no row count.
     """
-    if isinstance(X, np.ma.MaskedArray):
-        X = np.ma.filled(X.astype(np.float64), np.nan)
-    array: NDArray[np.generic] = np.asarray(X)
+    mask = np.ma.getmask(X)
+    try:
+        array: NDArray[np.generic] = np.asarray(X)
+    except Exception:  # of NumPy or of a foreign type; its message could quote data
+        array = np.empty(0, dtype=object)
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        expected = "a rectangular array of real numbers of at most 64 bits (float, integer or bool)"
         raise InvalidType(
             argument,
-            f"dtype {array.dtype}",
-            "real numbers of at most 64 bits (float, integer or bool)",
-            f"convert {argument} with .astype(float)",
+            f"dtype {array.dtype.type.__name__}",
+            expected,
+            f"convert {argument} with np.array(..., dtype=float)",
         )
-    if array.ndim != 2 or array.shape[1] != dim:
-        received = f"{array.ndim} dimensions" if array.ndim != 2 else f"rows of {array.shape[1]} coordinates"
+    wanted = "(n,)" if dim is None else f"(n, {dim})"
+    if array.ndim != (1 if dim is None else 2):
         remedy = f"use {argument}.reshape(-1, {dim})" if array.ndim == 1 else ""
-        raise InvalidParameter(argument, received, f"an array of shape (n, {dim})", remedy)
+        raise InvalidParameter(argument, f"{array.ndim} dimensions", f"an array of shape {wanted}", remedy)
+    if dim is not None and array.shape[1] != dim:
+        raise InvalidParameter(argument, f"rows of {array.shape[1]} coordinates", f"an array of shape {wanted}")
+    if mask is not np.ma.nomask:
+        with np.errstate(all="ignore"):
+            array = array.astype(np.float64)
+        array[mask] = np.nan
     return array

@@ -48,12 +48,13 @@ def to_lattice(V: NDArray[np.float64], *, bound: float, bits: int, norm: Norm = 
         raise InvalidParameter("bound", repr(bound), "a positive finite number")
     columns = np.array(V.T, dtype=np.float64, order="C")
     columns[~np.isfinite(columns)] = 0.0
-    columns /= np.maximum(np.abs(columns).max(axis=0, initial=0.0), bound)  # in [-1, 1]: no square can overflow
-    length = np.zeros(columns.shape[1])
-    for column in columns:
-        length += column * column if norm == "l2" else np.abs(column)
-    factor = 1.0 / np.maximum(np.sqrt(length) if norm == "l2" else length, 1.0)
-    Q: NDArray[np.int64] = np.trunc(columns * (factor * 2.0**bits)).astype(np.int64).T
+    with np.errstate(all="ignore"):  # underflow is a value, too
+        columns /= np.maximum(np.abs(columns).max(axis=0, initial=0.0), bound)  # in [-1, 1]: no square can overflow
+        length = np.zeros(columns.shape[1])
+        for column in columns:
+            length += column * column if norm == "l2" else np.abs(column)
+        factor = 1.0 / np.maximum(np.sqrt(length) if norm == "l2" else length, 1.0)
+        Q: NDArray[np.int64] = np.trunc(columns * (factor * 2.0**bits)).astype(np.int64).T
     return _repair(np.ascontiguousarray(Q), 4**bits if norm == "l2" else 2**bits, norm)
 
 

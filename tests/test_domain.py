@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dpstruct import Ball, Box, InvalidParameter, InvalidType
+from dpstruct import Ball, Box, InvalidParameter, InvalidType, KDETree
 from dpstruct.domain import check_rows
 
 
@@ -24,6 +24,8 @@ def test_a_box_broadcasts_single_numbers_and_compares_by_value():
         (-np.inf, 1),
         (-1.7e308, 1.7e308),
         (0, 1e-300),
+        (0, 1e101),
+        (0, 10**400),
         ([0, 0], [1]),
         ([], []),
         ("0", 1),
@@ -67,7 +69,7 @@ def test_rows_of_any_real_dtype_pass_and_masked_values_become_nan():
     ],
 )
 def test_other_dtypes_are_refused_with_a_remedy(bad):
-    with pytest.raises(InvalidType, match=r"X: received dtype .*, expected real numbers.*; convert X"):
+    with pytest.raises(InvalidType, match=r"X: received dtype .*, expected .* real numbers .*; convert X"):
         check_rows("X", bad, 2)
 
 
@@ -78,3 +80,40 @@ def test_wrong_shapes_are_refused_without_a_row_count():
         check_rows("X", np.ones((12345, 3)), 2)
     assert "12345" not in str(refusal.value)
     assert "(n, 2)" in str(refusal.value)
+
+
+def test_equal_boxes_have_equal_digests():
+    from dpstruct.core.blueprint import digest
+
+    one, two = (KDETree(bounds=Box(low, 1.0, dim=1)) for low in (0.0, -0.0))
+    assert one == two
+    assert digest(one) == digest(two)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        [[1, 2], [3, 4], [5]],
+        np.ma.masked_array([[1.0, "SSN 123-45"]], dtype=object),
+        np.ma.masked_array(["SSN 123-45"]),
+        np.ma.masked_array([[1.0, 2.0]], dtype=np.longdouble),
+        np.ma.masked_array([[1, 2]], dtype="M8[D]"),
+        [["SSN 123-45", 1.0]],
+    ],
+    ids=str,
+)
+def test_no_message_quotes_data_or_a_row_count(bad):
+    with pytest.raises(InvalidType) as refusal:
+        check_rows("X", bad, 2)
+    assert "SSN" not in str(refusal.value)
+    assert "3" not in str(refusal.value)
+    assert refusal.value.__cause__ is None
+
+
+def test_masks_of_vectors_and_of_large_values_are_kept_in_silence():
+    masked = np.ma.masked_array([1, 7, 2], mask=[False, True, False])
+    np.testing.assert_array_equal(check_rows("y", masked, None), [1, np.nan, 2])
+    large = np.ma.masked_array(np.array([[3e38, 1]], np.float32), mask=[[False, True]])
+    np.testing.assert_array_equal(check_rows("X", large, 2), [[np.float32(3e38), np.nan]])
+    with pytest.raises(InvalidParameter, match=r"\(n,\)"):
+        check_rows("y", np.ones((2, 1)), None)

@@ -54,6 +54,11 @@ def test_infinite_and_huge_rows_stay_usable():
     np.testing.assert_array_equal(Q, [[0, 512], [724, 724], [0, 0]])
 
 
+def test_no_floating_point_error_tells_of_a_value():
+    with np.errstate(all="raise"):
+        to_lattice(np.array([[1e-200, 0.5], [1e300, 1e-10], [5e-324, 5e-324]]), bound=1e-3, bits=30)
+
+
 def test_bad_parameters_are_refused():
     for bits in (0, 31):
         with pytest.raises(InvalidParameter, match="bits"):

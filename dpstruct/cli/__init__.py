@@ -64,7 +64,9 @@ def _run(args: Any) -> int:
 
 
 def _fail(message: str, code: int = 1) -> int:
-    print(f"dpstruct: {message}", file=sys.stderr)
+    from dpstruct.cli.text import plain
+
+    print(f"dpstruct: {plain(message, 4000)}", file=sys.stderr)  # it may quote the label of a hostile file
     return code
 
 

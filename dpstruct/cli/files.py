@@ -8,6 +8,7 @@ from argparse import Namespace
 from dpstruct.cli.text import plain
 from dpstruct.core import Receipt
 from dpstruct.core import files as core
+from dpstruct.errors import FileFormatError
 from dpstruct.privacy import GDP
 from dpstruct.privacy.display import round_up
 from dpstruct.report import Label, label, percent
@@ -49,7 +50,12 @@ def inspect(args: Namespace) -> None:
     if args.json:
         print(json.dumps(stated, indent=1, sort_keys=True))
         return
-    print(privacy_label(Receipt.from_json(stated["receipt"])))
+    receipt = Receipt.from_json(stated["receipt"])
+    try:
+        text = str(privacy_label(receipt))
+    except ArithmeticError as error:
+        raise FileFormatError("the receipt states a cost or total that no release has") from error
+    print(text)
     print(f"as the file states it; `dpstruct verify {plain(args.file)}` recomputes it")
 
 

@@ -17,8 +17,8 @@ __all__ = ["existing", "export", "log", "show", "verify"]
 
 def existing(path: str) -> Ledger:
     """Open a ledger that is there; reading never creates one."""
-    if not Path(path).exists():
-        raise LedgerError(f"ledger {path}: no such file; a release with --total-epsilon creates it")
+    if not Path(path).exists() or Path(path).stat().st_size == 0:
+        raise LedgerError(f"ledger {path}: no such file, or an empty one; a release with --total-epsilon creates it")
     return Ledger(path)
 
 
@@ -32,17 +32,18 @@ def show(args: Namespace) -> None:
     for name in _names(args, ledger):
         budget = ledger.budget(name)
         left = remaining(budget.remaining, budget.neighbors, budget.unit, budget.delta or None)
-        print(f"{plain(name)}\n  total:  {budget.guarantee}")
-        print(f"  spent:  {round_up(100 * budget.spent)} % in {len(budget.log())} releases\n  left:   {left}")
+        print(f"{plain(name)}\n  total:  {plain(budget.guarantee)}")
+        print(f"  spent:  {round_up(100 * budget.spent)} % in {len(budget.log())} releases\n  left:   {plain(left)}")
     print(f"head: {ledger.export_head()}")
 
 
 def log(args: Namespace) -> None:
-    """Print every charge: time, price, share of the total, status, structure and note."""
+    """Print every charge under its budget's guarantee: time, share, price, status, structure and note."""
     ledger = existing(args.ledger)
     for name in _names(args, ledger):
         budget = ledger.budget(name)
-        print(plain(name))
+        print(f"{plain(name)}\n  total: {plain(budget.guarantee)}")
+        print("  charges, oldest first: share of the total, guarantee on its own for the same neighbors and unit")
         for entry in budget.log():
             price = entry.cost.claim(budget.delta or None)
             key = f"  key={entry.key}" if entry.key is not None else ""

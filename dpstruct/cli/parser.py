@@ -120,7 +120,7 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--header",
         action=argparse.BooleanOptionalAction,
-        help="CSV: the first line holds the column names (the default; refused if they are all numbers) or a record",
+        help="CSV: the first line holds the column names (default; refused if one is empty or a number) or a record",
     )
     parser.add_argument("--delimiter", default=",", metavar="CHAR", help="CSV: what separates cells (default: comma)")
 
@@ -128,7 +128,8 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
 def _add_release(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Build a private tree of the l1 distances to all rows of a file and write it as .dps. Cells that are missing "
-        "or no numbers count as the middle of the range; rows may be ragged; blank lines are skipped."
+        "or no numbers count as the middle of the range. In a CSV file every line is one record, also a blank one: "
+        "rows may be ragged, and a quoted cell ends with its line."
     )
     parser.add_argument("data", metavar="DATA", help="a .csv, .npy or .parquet file, one record per row")
     parser.add_argument("--out", required=True, metavar="FILE.dps", help="where to write the release")

@@ -37,9 +37,9 @@ def _points(args: Namespace, dim: int) -> Iterator[NDArray[np.generic]]:
         yield np.array(args.at)
         return
     source = open_table(args.points, columns=args.columns, header=args.header, delimiter=args.delimiter, width=dim)
-    if len(source.names) != dim:
+    if source.width != dim:
         raise InvalidParameter(
-            "--points", f"{len(source.names)} columns", f"{dim}, those of the release", "choose with --columns"
+            "--points", f"{source.width} columns", f"{dim}, those of the release", "choose with --columns"
         )
     for block, _ in source.blocks():
         yield block

@@ -89,7 +89,7 @@ def release(args: Namespace) -> None:
     out = _target(args.out, overwrite=args.overwrite)
     known = len(args.bounds) if len(args.bounds) > 1 else None
     source = open_table(args.data, columns=args.columns, header=args.header, delimiter=args.delimiter, width=known)
-    tree = KDETree(box(args.bounds, len(source.names)), depth=args.depth)
+    tree = KDETree(box(args.bounds, source.width), depth=args.depth)
     budget = _budget(args)
     summary = _summarize(tree, source, show=not args.quiet and sys.stderr.isatty())
     price = {"share": 1} if args.ledger is None else {"epsilon": args.epsilon, "share": args.share}
@@ -123,19 +123,18 @@ def _summarize(tree: KDETree, source: Source, *, show: bool) -> Summary[PrivateK
     with bar("summarize", _STEPS, show=show) as advance:
         for block, share in source.blocks():
             summary = summary + tree.summarize(block)
-            while advance is not None and done < int(_STEPS * share):
+            while done < int(_STEPS * share):
                 advance()
                 done += 1
     return summary
 
 
 def _account(private: PrivateKDETree, source: Source, out: Path, budget: Budget | None) -> None:
-    columns = ", ".join(source.names[:8]) + (", ..." if len(source.names) > 8 else "")
     worst = private.structure.plan(
         cost=private.receipt.cost, neighbors=private.receipt.neighbors, unit=private.receipt.unit
     ).error
     print(f"released {out}: {private.structure}")
-    print(f"  columns: {columns}")
+    print(f"  columns: {source.width}")
     print(f"  guarantee of this release: {private.receipt.guarantee}")
     print(f"  standard error of one answer: at most {worst:.6g}; questions are free: dpstruct query {out} --at ...")
     if budget is None:

@@ -1,14 +1,17 @@
 """Private tables read block by block: CSV, NPY, Parquet.
 
-Names and types of columns are public. Cells are values: whatever is no number becomes NaN, is never quoted and never
-raises.
+Cells are values: whatever is no number becomes NaN, is never quoted and never raises. Names of columns may be values
+as well, where the first line of a file is a record after all: no message quotes a name that the user did not type.
+
+In a CSV file one line is one record, whatever it holds: blank lines and quotes that do not close change that record
+and no other. Quotes are read within the line, so there are no cells of several lines.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -19,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpstruct.cli.options import numbers
+from dpstruct.cli.text import plain
 from dpstruct.errors import DPStructError, InvalidParameter, InvalidType
 
 __all__ = ["Source", "open_table"]
@@ -26,13 +30,14 @@ __all__ = ["Source", "open_table"]
 #: Rows of a file and the share of its bytes that is read by then.
 Blocks = Iterator[tuple[NDArray[np.generic], float]]
 _CELLS = 1 << 20  # of a block of text; blocks of binary files hold eight times as many
+_NAME = 200  # characters of a column name
 
 
 @dataclass(frozen=True)
 class Source:
-    """The chosen columns of a file: their public names, and a way to read the rows."""
+    """The chosen columns of a file: how many, and a way to read the rows."""
 
-    names: tuple[str, ...]
+    width: int
     blocks: Callable[[], Blocks]
 
 
@@ -48,7 +53,7 @@ def open_table(
     columns : str or None
         Names, or numbers from 0 where the file has no names; all columns if None.
     header : bool or None
-        CSV: whether the first line names the columns. None: it does, and a line of numbers is refused.
+        CSV: whether the first line names the columns. None: it does, and is refused if a cell is empty or a number.
     delimiter : str
         CSV: one character between cells.
     width : int, optional
@@ -57,7 +62,7 @@ def open_table(
     Raises
     ------
     InvalidParameter
-        If the file is not what its suffix says, or lacks a column.
+        If the file is not what its suffix says or lacks a column, or if its first line names no columns.
     """
     file = Path(path)
     kind = file.suffix.lower()
@@ -76,84 +81,85 @@ def open_table(
 
 
 def _chosen(path: Path, names: list[str] | int, columns: str | None) -> list[int]:
-    """Return the positions of the chosen columns among the public `names`, or among that many unnamed ones."""
+    """Return the positions of the chosen columns among the `names`, or among that many unnamed ones."""
     if isinstance(names, int):
         picked = list(range(names)) if columns is None else numbers(columns)
         if picked and max(picked) >= names:
             raise InvalidParameter("--columns", str(max(picked)), f"numbers from 0 to {names - 1}")
+    elif columns is None:
+        picked = list(range(len(names)))
+        if len(set(names)) < len(names):
+            raise InvalidParameter(path.name, "a column name twice", "distinct names", "choose others with --columns")
     else:
-        wanted = names if columns is None else [name.strip() for name in next(csv.reader([columns]), [])]
+        wanted = [name.strip() for name in _cells(columns, ",")]
         for name in wanted:
             if names.count(name) != 1:
-                received = f"{name!r}, which {path.name} has {names.count(name)} times"
-                raise InvalidParameter("--columns", received, f"one of {_listed(names)}")
+                received = f"{plain(name)!r}, which {path.name} has {names.count(name)} times"
+                raise InvalidParameter("--columns", received, f"names that exactly one of its {len(names)} columns has")
         picked = [names.index(name) for name in wanted]
     if not picked or len(set(picked)) < len(picked):
         raise InvalidParameter("--columns", "none, or one twice", "distinct columns")
     return picked
 
 
-def _listed(names: list[str]) -> str:
-    shown = [repr(name[:40]) for name in names if np.isnan(_cell(name))]
-    return ", ".join(shown[:20]) + (", ..." if len(shown) > 20 else "")
-
-
 # ---- CSV -------------------------------------------------------------------------------------------------------------
 
 
 def _csv(path: Path, columns: str | None, header: bool | None, delimiter: str, width: int | None) -> Source:
-    if header is False:
-        if columns is None and width is None:
-            raise InvalidParameter("--columns", "nothing", "column numbers such as 0-3 for a CSV file without names")
+    if header is not False:
+        picked = _chosen(path, _header(path, delimiter, sure=header is True), columns)
+    elif columns is None and width is None:
+        raise InvalidParameter("--columns", "nothing", "column numbers such as 0-3 for a CSV file without names")
+    else:
         picked = list(range(width or 0)) if columns is None else numbers(columns)
         if len(set(picked)) < len(picked):
             raise InvalidParameter("--columns", "a number twice", "distinct columns")
-        names = [str(k) for k in picked]
-    else:
-        with _text(path) as (_, lines):
-            first = [name.strip() for name in next(_records(lines, delimiter), [])]
-        if header is None and first and not any(np.isnan(_cell(name)) for name in first):
-            received = "a first line that holds only numbers"
-            raise InvalidParameter(
-                path.name, received, "column names", "pass --no-header, or --header if these are the names"
-            )
-        picked = _chosen(path, first, columns)
-        names = [first[k] for k in picked]
 
     def blocks() -> Blocks:
         size = max(1, path.stat().st_size)
         with _text(path) as (binary, lines):
-            records = _records(lines, delimiter)
             if header is not False:
-                next(records, None)
-            while batch := list(islice(records, max(1, _CELLS // (len(picked) + 8)))):
-                yield _floats(batch, picked), min(1.0, binary.tell() / size)
+                next(lines, None)
+            while batch := list(islice(lines, max(1, _CELLS // (len(picked) + 8)))):
+                yield _floats([_cells(line, delimiter) for line in batch], picked), min(1.0, binary.tell() / size)
 
-    return Source(tuple(names), blocks)
+    return Source(len(picked), blocks)
+
+
+def _header(path: Path, delimiter: str, *, sure: bool) -> list[str]:
+    """Return the column names in the first line; unless the user is `sure`, it must not look like a record."""
+    with _text(path) as (_, lines):
+        names = _cells(next(lines, ""), delimiter)
+    if not all(name.isprintable() and len(name) <= _NAME for name in names):
+        received = "a column name with a line break, an open quote or unprintable text, or one that is very long"
+        raise InvalidParameter(path.name, received, f"printable names of at most {_NAME} characters in the first line")
+    names = [name.strip() for name in names]
+    if not names or not (sure or all(name and not _is_number(name) for name in names)):
+        received = "a first line that is blank, or has a cell that is empty or a number"
+        remedy = "pass --no-header if it is a record, or --header if it names the columns"
+        raise InvalidParameter(path.name, received, "column names", remedy)
+    return names
 
 
 @contextmanager
-def _text(path: Path) -> Iterator[tuple[BinaryIO, Iterable[str]]]:
+def _text(path: Path) -> Iterator[tuple[BinaryIO, Iterator[str]]]:
     """Open the bytes, to tell how far we are, and their lines; bytes that are no UTF-8 are values, too."""
     with path.open("rb") as binary, io.TextIOWrapper(binary, "utf-8-sig", errors="replace", newline="") as lines:
         yield binary, lines
 
 
-def _records(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
-    """Yield the records of RFC 4180, one of which may span lines inside quotes: a record is a row of the guarantee.
+def _cells(line: str, delimiter: str) -> list[str]:
+    r"""Return the cells of one line, none if it is blank; a quote that does not close ends with the line.
 
-    A cell too long for the csv module makes a record of missing values, so that a stray quote can not swallow the file.
+    Examples
+    --------
+    >>> _cells('1,"2,3",4\n', ","), _cells('1,"2,3\n', ",")
+    (['1', '2,3', '4'], ['1', '2,3\n'])
     """
-    reader = csv.reader(lines, delimiter=delimiter)
-    while True:
-        try:
-            record = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            record = [""]
-        if record:  # a blank line is no record
-            yield record
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:  # a cell too long for the csv module: the cells of this line are missing
+        return []
 
 
 def _floats(records: list[list[str]], picked: list[int]) -> NDArray[np.float64]:
@@ -163,15 +169,16 @@ def _floats(records: list[list[str]], picked: list[int]) -> NDArray[np.float64]:
         try:
             rows[:, j] = [float(cell) for cell in cells]
         except ValueError:
-            rows[:, j] = [_cell(cell) for cell in cells]
+            rows[:, j] = [float(cell) if _is_number(cell) else np.nan for cell in cells]
     return rows
 
 
-def _cell(text: str) -> float:
+def _is_number(text: str) -> bool:
     try:
-        return float(text)
+        float(text)
     except ValueError:
-        return float("nan")
+        return False
+    return True
 
 
 # ---- NPY -------------------------------------------------------------------------------------------------------------
@@ -199,7 +206,7 @@ def _npy(path: Path, columns: str | None) -> Source:
             block = array[start : start + rows]
             yield (block if whole else block[:, picked]), min(1.0, (start + rows) / len(array))
 
-    return Source(tuple(str(k) for k in picked), blocks)
+    return Source(len(picked), blocks)
 
 
 # ---- Parquet ---------------------------------------------------------------------------------------------------------
@@ -216,11 +223,13 @@ def _parquet(path: Path, columns: str | None) -> Source:
     except pyarrow.ArrowException:
         raise InvalidParameter(path.name, "a file that pyarrow can not open", "a Parquet file") from None
     schema = file.schema_arrow
-    names = [schema.names[k] for k in _chosen(path, schema.names, columns)]
-    for name in names:
-        kind, types = schema.field(name).type, pyarrow.types
+    picked = _chosen(path, schema.names, columns)
+    for k in picked:
+        kind, types = schema.types[k], pyarrow.types
         if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)):
-            raise InvalidType(f"column {name!r}", f"type {kind}", "numbers", "choose other columns with --columns")
+            received = f"type {str(kind).partition('<')[0]}"  # what follows may name fields
+            raise InvalidType(f"column {k}, counted from 0", received, "numbers", "choose others with --columns")
+    names = [schema.names[k] for k in picked]
 
     def blocks() -> Blocks:
         groups = [file.metadata.row_group(g).total_byte_size for g in range(file.metadata.num_row_groups)]
@@ -231,7 +240,7 @@ def _parquet(path: Path, columns: str | None) -> Source:
             except (pyarrow.ArrowException, OSError):
                 raise InvalidParameter(path.name, "damaged pages", "a whole Parquet file") from None
 
-    return Source(tuple(names), blocks)
+    return Source(len(names), blocks)
 
 
 def _column_stack(batch: Any, names: list[str]) -> NDArray[np.float64]:

@@ -65,7 +65,7 @@ def read_log(entries: Sequence[Entry], total: Measure) -> list[LogEntry]:
     return log
 
 
-def refusal(budget: Budget, charged: Measure, left: Measure) -> str:
+def refusal(budget: Budget, cost: Measure, charged: Measure, left: Measure) -> str:
     """Say what was asked, what remains and what would fit; nothing about data."""
     told, total = budget.delta or None, budget.total
     text = [
@@ -74,11 +74,13 @@ def refusal(budget: Budget, charged: Measure, left: Measure) -> str:
         f"  remaining: {remaining(left, budget.neighbors, budget.unit, told)}",
         "  would fit: nothing, the budget is spent",
     ]
-    if left.units:
-        ratio = Fraction(charged.units, left.units)
-        growth = math.sqrt(ratio) if isinstance(charged, GDP) else float(ratio)
-        share = round_down(Filter(total).largest_share(total.units - left.units))
-        text[-1] = f"  would fit: share={share}, with {growth:.4g} times the noise"
+    share = Filter(total).largest_share(total.units - left.units)
+    if share > 1e-9:
+        text[-1] = f"  would fit: share={round_down(share)}"
+        if type(cost) is type(charged):
+            ratio = Fraction(charged.units, left.units)
+            growth = math.sqrt(ratio) if isinstance(charged, GDP) else float(ratio)
+            text[-1] += f", with {growth:.4g} times the noise"
     largest = sorted(budget.log(), key=lambda entry: -entry.cost.units)[:3]
     text += [f"  spent:     {e.label or e.structure}: {round_up(e.share)} of the total, {e.at}" for e in largest]
     return "\n".join(text)

@@ -90,17 +90,18 @@ def rows(db: sqlite3.Connection, budget: str | None = None) -> Iterator[dict[str
 
 
 def terms(db: sqlite3.Connection, budget: str) -> Terms | None:
-    """Return the terms in force, None if there is no such budget."""
+    """Return the terms in force, with the first total if it was amended; None if there is no such budget."""
     of_kind = "SELECT total, body FROM entry WHERE budget = ? AND kind = ? ORDER BY seq DESC LIMIT 1"
     opening = db.execute(of_kind, (budget, "budget")).fetchone()
     amendment = db.execute(of_kind, (budget, "amend")).fetchone()
     if opening is None:
         return None
     with _legible(f"budget {budget!r}: its terms"):
-        stated = Terms(**json.loads(opening[1]))
+        stated = replace(Terms(**json.loads(opening[1])), total=int(opening[0]), first=None)
         if amendment is None:
-            return replace(stated, total=int(opening[0]))
-        return replace(stated, total=int(amendment[0]), epsilon=json.loads(amendment[1])["epsilon"])
+            return stated
+        epsilon = json.loads(amendment[1])["epsilon"]
+        return replace(stated, total=int(amendment[0]), epsilon=epsilon, first=stated.total)
 
 
 def known(db: sqlite3.Connection, budget: str) -> Terms:
@@ -138,10 +139,10 @@ def outcome(db: sqlite3.Connection, charge: Charge) -> Charge:
         (charge.seq,),
     ).fetchone()
     if row is None:
-        return replace(charge, status="open", payload=None, fresh=False)
+        return replace(charge, status="open", payload=None)
     with _legible(f"the outcome of charge {charge.uid}"):
         body = json.loads(row[0])
         status: Literal["done", "failed", "purged"] = "failed" if body["status"] != "done" else "done"
         if status == "done" and body["stored"] and row[1] is None:
             status = "purged"
-    return replace(charge, status=status, payload=row[1], fresh=False)
+    return replace(charge, status=status, payload=row[1])

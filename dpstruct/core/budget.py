@@ -116,7 +116,7 @@ class Budget:
         """The largest single further cost, rounded down: ``release(..., cost=budget.remaining)`` fits."""
         left = self._left()
         kind, floor = type(left), left.floor
-        return kind(floor) if floor >= 1e-6 else kind.from_units(0)
+        return kind(floor) if floor >= (1e-6 if self.delta else 2.0**-100) else kind.from_units(0)
 
     def _left(self) -> Measure:
         return Filter(self.total).remaining(self._store.spent(self._name))
@@ -129,8 +129,17 @@ class Budget:
 
     @property
     def guarantee(self) -> str:
-        """The guarantee of everything ever released from this budget, in words."""
-        return guarantee(self.total, self.neighbors, self.unit, self.delta or None)
+        """The guarantee of everything ever released from this budget, in words.
+
+        If the total was ever amended the words say so: a total is a guarantee only if it was fixed in advance.
+        """
+        terms, told = self._store.terms(self._name), self.delta or None
+        words = guarantee(self._measure(terms.total), self.neighbors, self.unit, told)
+        if terms.first is None:
+            return words
+        return (
+            f"{words} (amended from {self._measure(terms.first).claim(told)}; proved for totals fixed in advance only)"
+        )
 
     def _measure(self, units: int) -> Measure:
         return GDP.from_units(units) if self._terms.measure == "gdp" else PureDP.from_units(units)
@@ -148,9 +157,8 @@ class Budget:
         if isinstance(cost, ApproxDP) and self.delta:
             return cost.to_gdp()
         if not isinstance(cost, GDP | PureDP):
-            raise InvalidType(
-                "cost", f"a {type(cost).__name__}", "GDP(mu), PureDP(epsilon) or ApproxDP(epsilon, delta)"
-            )
+            expected = "GDP(mu), PureDP(epsilon) or ApproxDP(epsilon, delta)" if self.delta else "PureDP(epsilon)"
+            raise InvalidType("cost", f"a {type(cost).__name__}", expected)
         if isinstance(cost, GDP) and not self.delta:
             raise InvalidParameter(
                 "cost", repr(cost), "PureDP(epsilon)", "a pure budget (delta=0) pays for no Gaussian noise"
@@ -233,7 +241,7 @@ class Budget:
         charged = self._charged(price)
         plan = summary.structure.plan(cost=price, delta=self.delta or None, neighbors=self.neighbors, unit=self.unit)
         body = self._body(plan, label)
-        charge = self._charge(charged, plan.request(), body, key)
+        charge = self._charge(plan, charged, body, key)
         receipt = self._receipt(plan, charge, charged, body)
         return self._finish(summary, plan, charge, receipt, key)
 
@@ -251,11 +259,13 @@ class Budget:
             "version": __version__,
         }
 
-    def _charge(self, charged: Measure, request: bytes, body: Mapping[str, object], key: str | None) -> Charge:
+    def _charge(self, plan: Plan[Any], charged: Measure, body: Mapping[str, object], key: str | None) -> Charge:
         try:
-            return self._store.charge(self._name, cost=charged.units, request=request, body=body, key=key)
+            return self._store.charge(self._name, cost=charged.units, request=plan.request(), body=body, key=key)
         except OverBudget as over:
-            raise BudgetExceeded(refusal(self, charged, self._measure(max(0, over.total - over.spent)))) from None
+            raise BudgetExceeded(
+                refusal(self, plan.cost, charged, self._measure(max(0, over.total - over.spent)))
+            ) from None
 
     def _receipt(self, plan: Plan[R], charge: Charge, charged: Measure, body: Mapping[str, Any]) -> Receipt:
         terms = self._store.terms(self._name)
@@ -270,7 +280,7 @@ class Budget:
             delta=terms.delta,
             neighbors=plan.neighbors,
             unit=plan.unit,
-            budget=self._name,
+            budget=self._name if terms.first is None else f"{self._name} (total amended)",
             label=body["label"],
             events=plan.events,
             noise=body["noise"],
@@ -281,13 +291,18 @@ class Budget:
         """Draw the noise of an open charge and record it; nothing noisy is decoded or shown before that."""
         structure, injected = plan.structure, receipt.noise == "injected"
         if charge.status == "open":
+            failure: BaseException | None = None
             try:
                 transcript = door.run(plan, summary._open())
                 payload = None if key is None or injected else files.encode(structure, transcript, receipt)
             except BaseException as error:
-                self._store.fail(charge, type(error).__name__)
-                raise
-            charge = self._store.finish(charge, payload=payload, body={})
+                failure = error
+            if failure is not None:  # outside `except`: should `fail` raise, its error does not carry this one along
+                self._store.fail(charge, type(failure).__name__)
+                if not injected:  # the frames behind a real release hold exact sums and unreleased noise
+                    failure.__traceback__ = failure.__cause__ = failure.__context__ = None
+                raise failure
+            charge = self._store.finish(charge, payload=payload)
             if payload is None:
                 release: R = structure.release_type(structure, transcript, receipt)
                 return release
@@ -329,15 +344,8 @@ class Budget:
     def __reduce__(self) -> tuple[Any, ...]:
         if not self._store.durable:
             raise TypeError("a budget in memory can not be pickled, or it would multiply; keep it in a Ledger")
-        return _reopen, (self._store.path, self._name, self._store.identity)
+        return Budget._on, (self._store, self._name)  # the store reopens its file and checks that it is the same
 
     def __repr__(self) -> str:
         left = remaining(self._left(), self.neighbors, self.unit, self.delta or None)
         return f"<Budget {self._name!r}: {self.guarantee}; spent {round_up(100 * self.spent)} %; room for {left}>"
-
-
-def _reopen(path: str, name: str, identity: str) -> Budget:
-    store = Store(path, create=False)
-    if store.identity != identity:
-        raise LedgerError(f"{path} is not the ledger that this budget was pickled from")
-    return Budget._on(store, name)

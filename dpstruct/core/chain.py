@@ -7,9 +7,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dpstruct.core import blueprint
 from dpstruct.errors import InvalidParameter, LedgerError
 
-__all__ = ["COLUMNS", "GENESIS", "Entry", "canonical", "entry_of", "link"]
+__all__ = ["COLUMNS", "GENESIS", "Entry", "entry_of", "link", "spell"]
 
 GENESIS = bytes(32)
 COLUMNS = ("seq", "kind", "uid", "budget", "ref", "idem", "request", "cost", "total", "body", "at", "prev", "hash")
@@ -38,10 +39,10 @@ class Entry:
     hash: bytes = field(repr=False)
 
 
-def canonical(value: object, argument: str = "body") -> str:
-    """Return the one JSON spelling of a value: sorted keys, no spaces, ASCII, no NaN."""
+def spell(value: object, argument: str = "body") -> str:
+    """Return the canonical JSON of a value, or refuse it without quoting it."""
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+        return blueprint.canonical(value).decode()
     except (TypeError, ValueError, RecursionError):
         raise InvalidParameter(
             argument,
@@ -61,7 +62,7 @@ def link(row: Mapping[str, object]) -> bytes:
         raise InvalidParameter("prev, request", "other types", "bytes")
     others = {name: row[name] for name in COLUMNS if name not in ("prev", "hash")}
     others["request"] = None if request is None else request.hex()
-    return hashlib.sha256(prev + canonical(others).encode("ascii")).digest()
+    return hashlib.sha256(prev + spell(others).encode()).digest()
 
 
 def entry_of(row: Mapping[str, object]) -> Entry:

@@ -62,7 +62,7 @@ class Database:
     path : str or None
         Absolute path of the file; None keeps everything in memory.
     create : bool
-        Whether a missing file may be created.
+        Whether a missing or empty file may become a ledger.
     timeout : float
         Seconds to keep trying while another process holds the lock.
     """
@@ -169,11 +169,16 @@ class Database:
             self._version = self._seen(self._box[0])
         return self._box[0]
 
+    @property
+    def _founding(self) -> bool:
+        """Whether an empty or missing file may become a ledger: if asked for, and until the first answer."""
+        return self._create and self.identity is None
+
     def _connect(self) -> sqlite3.Connection:
         if self.path is None:
             address, uri = ":memory:", False
         else:
-            address, uri = f"{Path(self.path).as_uri()}?mode={'rwc' if self._create else 'rw'}", True
+            address, uri = f"{Path(self.path).as_uri()}?mode={'rwc' if self._founding else 'rw'}", True
         connection = sqlite3.connect(address, uri=uri, timeout=0, isolation_level=None, check_same_thread=False)
         try:
             self._settle(connection)
@@ -196,7 +201,7 @@ class Database:
                     f"{self}: holds another ledger ({found}) than the one that was opened ({self.identity}); "
                     "nothing was charged; put the right file back or open this one anew"
                 )
-        elif self.identity is not None:
+        elif not self._founding:
             raise LedgerError(f"{self}: the ledger is gone, the file is empty; nothing was charged; put the file back")
         connection.execute("PRAGMA foreign_keys=ON")
         if self.path is None:
@@ -205,7 +210,7 @@ class Database:
             raise LedgerError(f"{self}: its file system lacks shared memory; nothing was changed; use a local disk")
         connection.execute("PRAGMA synchronous=FULL")  # NORMAL may lose a committed charge at a power failure
         connection.execute("PRAGMA fullfsync=ON")  # the same promise on macOS
-        self._create, self._file = False, _inode(self.path)
+        self._file = _inode(self.path)
 
     def __str__(self) -> str:
         return f"ledger {self.path}" if self.path else "ledger in memory"

@@ -69,5 +69,5 @@ def run(plan: Plan[Any], state: State) -> Transcript:
     if waiting:
         raise PlanViolation(f"the rounds ended without releasing {[name for name, _ in waiting]}")
     if plan.neighbors != "add-remove":
-        transcript["n"] = np.array(state._units, dtype=np.int64)  # equal for all neighbours, hence public
+        transcript["n"] = np.array(state._units % 2**64, np.uint64).view(np.int64)  # equal for all neighbours
     return transcript

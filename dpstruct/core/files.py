@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -108,6 +108,8 @@ def decode(data: bytes, structure: Structure[R] | None = None) -> R:
     if _hash(label, tensors) != stated:
         raise FileFormatError("the hash in the label does not match the content: the file was damaged or changed")
     receipt = Receipt.from_json(label["receipt"])
+    if sum(event.price() for event in receipt.events) > receipt.cost.units:
+        raise FileFormatError("the noise scales on the receipt are too small for the cost that it states")
     built = blueprint.decode(label["structure"], None if structure is None else type(structure))
     if structure is not None and built != structure:
         raise FileFormatError(f"the file holds a release of {built}, not of the structure that was passed")
@@ -132,18 +134,16 @@ def save(release: Release, path: str | os.PathLike[str]) -> None:
     """Write a release to `path`, whole or not at all."""
     data = encode(release.structure, release.transcript, release.receipt)
     target = Path(path)
-    handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    scratch = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    handle = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(scratch).chmod(0o666 & ~mask)
-        Path(scratch).replace(target)
+        scratch.replace(target)
     except BaseException:
-        Path(scratch).unlink(missing_ok=True)
+        scratch.unlink(missing_ok=True)
         raise
 
 
@@ -191,10 +191,6 @@ def verify(path: str | os.PathLike[str], *, structure: Structure[Any] | None = N
     release = load(path, structure=structure)
     receipt = release.receipt
     price = sum(event.price() for event in receipt.events)
-    if price > receipt.cost.units:
-        raise FileFormatError("the noise scales on the receipt are too small for the cost that it states")
-    if receipt.charged.units > receipt.total.units:
-        raise FileFormatError("the receipt was charged more than the total of its budget")
     pure_in_gdp = isinstance(receipt.cost, PureDP) and isinstance(receipt.charged, GDP)
     if receipt.charged != (GDP.from_pure(receipt.cost) if pure_in_gdp else receipt.cost):
         raise FileFormatError("the receipt was charged another amount than its cost")

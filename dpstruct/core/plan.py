@@ -195,9 +195,10 @@ def _event(kind: Kind, group: Group, units: int) -> Event:
 
 def _check_scales(plan: Plan[Any]) -> None:
     for name, (_, line) in plan.lines.items():
-        if max(line.scales) > MAX_SCALE:
-            needed = f"noise scales up to 2**52 (line {name!r} needs {max(line.scales):.3g})"
-            raise InvalidParameter("cost", repr(plan.cost), needed, "spend more")
+        low, high = min(line.scales), max(line.scales)
+        if low < 1 / MAX_SCALE or high > MAX_SCALE:
+            needed = f"noise scales from 2**-52 to 2**52 (line {name!r} needs {low:.3g} to {high:.3g})"
+            raise InvalidParameter("cost", repr(plan.cost), needed, "spend more" if high > 1 else "spend less")
 
 
 def _cheapest(structure: Structure[R], error: float, delta: float, relation: Relation, unit: str) -> Plan[R]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dpstruct.core.plan import Scales
+from dpstruct.core.records import Terms
 from dpstruct.errors import FileFormatError
 from dpstruct.privacy import GDP, PureDP, Relation
 from dpstruct.privacy import neighbors as relations
@@ -25,7 +26,7 @@ def measure_from_json(value: Any) -> GDP | PureDP:
     kinds: dict[str, type[GDP] | type[PureDP]] = {"gdp": GDP, "pure-dp": PureDP}
     try:
         units = str(value["units"])
-        if not (units.isascii() and units.isdigit() and len(units) <= 60):
+        if not (units.isascii() and units.isdigit() and len(units) <= 40):
             raise ValueError("not a decimal integer")
         return kinds[value["measure"]].from_units(int(units))
     except (KeyError, TypeError, ValueError) as error:
@@ -121,7 +122,7 @@ class Receipt(Scales):
             relation = relations.decode(value["neighbors"])
         except (ValueError, TypeError, KeyError) as error:
             raise FileFormatError(f"the receipt is malformed: {error}") from error
-        return cls(
+        receipt = cls(
             **{name: value[name] for name in _TEXT},
             cost=measure_from_json(value["cost"]),
             charged=measure_from_json(value["charged"]),
@@ -131,6 +132,22 @@ class Receipt(Scales):
             neighbors=relation,
             events=events,
         )
+        receipt._check()
+        return receipt
+
+    def _check(self) -> None:
+        """Refuse amounts that no budget could have had."""
+        try:
+            terms = Terms.of(epsilon=self.epsilon, delta=self.delta, neighbors=self.neighbors, unit=self.unit)
+        except ValueError as error:
+            raise FileFormatError(f"the receipt states no valid budget: {error}") from error
+        measure = "gdp" if isinstance(self.total, GDP) else "pure-dp"
+        if measure != terms.measure or abs(self.total.units - terms.total) > 1e-9 * terms.total:
+            raise FileFormatError("the receipt's total is not that of its epsilon and delta")
+        if type(self.charged) is not type(self.total) or not 0 < self.charged.units <= self.total.units:
+            raise FileFormatError("the receipt was charged nothing, or more than the total of its budget")
+        if self.cost.units <= 0:
+            raise FileFormatError("the receipt states a cost of nothing")
 
 
 _TEXT = ("uid", "at", "structure", "unit", "budget", "label", "noise", "version")

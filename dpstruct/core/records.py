@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from dpstruct.errors import InvalidParameter, InvalidType, LedgerError, NeighborsMismatch
+from dpstruct.privacy import GDP, Filter, PureDP
+from dpstruct.privacy import neighbors as relations
 
 __all__ = ["Charge", "KeyReused", "OverBudget", "ReleasePurged", "Terms", "check_name", "check_units"]
 
@@ -26,6 +28,9 @@ class Terms:
         JSON value of the neighbour relation.
     unit : str
         Whose data one neighbour holds, such as ``"row"`` or ``"user"``.
+    first : int, optional
+        The total at opening, in the same units, if an amendment is in force: then `total` was not fixed in advance.
+        Never stored with the terms.
     """
 
     measure: str
@@ -34,21 +39,28 @@ class Terms:
     delta: float
     neighbors: object
     unit: str
+    first: int | None = None
 
     @classmethod
     def of(cls, *, epsilon: float, delta: float = 0.0, neighbors: object, unit: str = "row") -> Terms:
         """Return the terms of an (epsilon, delta) budget: GDP if delta > 0, pure DP if delta = 0."""
-        from dpstruct.privacy import neighbors as relations
-        from dpstruct.privacy.measures import GDP, PureDP
-
         relation = relations.encode(relations.parse(neighbors))
         check_name("unit", unit)
         if isinstance(delta, (int, float)) and not isinstance(delta, bool) and delta == 0:
             return cls("pure-dp", PureDP(epsilon).units, float(epsilon), 0.0, relation, unit)
         return cls("gdp", GDP.from_approx_dp(epsilon, delta).units, float(epsilon), float(delta), relation, unit)
 
+    @property
+    def rule(self) -> Filter:
+        """The rule that admits charges under this total."""
+        return Filter((GDP if self.measure == "gdp" else PureDP).from_units(self.total))
+
+    def stated(self) -> dict[str, object]:
+        """Return the terms as an opening stores them: all but `first`."""
+        return {name: value for name, value in asdict(self).items() if name != "first"}
+
     def demand(self, budget: str, given: Terms) -> None:
-        """Raise unless `given` are these terms."""
+        """Raise unless `given` are these terms; whether they were amended does not matter."""
         for what in ("neighbors", "unit"):
             if (a := getattr(self, what)) != (b := getattr(given, what)):
                 raise NeighborsMismatch(
@@ -67,8 +79,7 @@ class Charge:
     """A durable charge and what became of it.
 
     ``open``: no outcome yet. ``done``: released; `payload` holds the transcript if it was stored. ``failed``: charged,
-    never to be released. ``purged``: released, the transcript deleted since. `fresh` tells a charge made by this very
-    call from one found under its key.
+    never to be released. ``purged``: released, the transcript deleted since.
     """
 
     uid: str
@@ -76,7 +87,6 @@ class Charge:
     at: str
     status: Literal["open", "done", "failed", "purged"]
     payload: bytes | None = field(default=None, repr=False)
-    fresh: bool = False
 
 
 class OverBudget(Exception):

@@ -36,24 +36,13 @@ class Release:
     def __init__(
         self, structure: Structure[Any], transcript: Mapping[str, NDArray[np.int64]], receipt: Receipt
     ) -> None:
-        frozen = {}
-        for name, array in transcript.items():
-            frozen[name] = np.array(array, dtype=np.int64)  # an own copy: no view into anything else
-            frozen[name].setflags(write=False)
+        frozen = {name: _frozen(np.asarray(array, dtype=np.int64)) for name, array in transcript.items()}
         shapes = {name: line.shape for name, (_, line) in receipt.lines.items()}
         if receipt.neighbors != "add-remove":
             shapes["n"] = ()
         if {name: array.shape for name, array in frozen.items()} != shapes:
             raise PlanViolation("the transcript does not have the lines that the receipt lists")
         self.__dict__.update(_structure=structure, _transcript=MappingProxyType(frozen), _receipt=receipt)
-        rows, slack = self._row_count()
-        if rows - slack > structure.max_rows:
-            warnings.warn(
-                f"the noisy count says that more than max_rows={structure.max_rows} rows were summed: the sums may "
-                "have wrapped; the release is private, but its answers may be useless",
-                CapacityWarning,
-                stacklevel=2,
-            )
 
     @property
     def structure(self) -> Structure[Any]:
@@ -76,6 +65,17 @@ class Release:
     def _row_count(self) -> tuple[float, float]:
         """Return the released number of rows and six of its standard errors; override where rows are counted."""
         return (float(self.transcript["n"]), 0.0) if "n" in self.transcript else (0.0, 0.0)
+
+    def _warn_of_capacity(self) -> None:
+        """Warn if the released count exceeds the public capacity; queries call it, as nothing is lost by then."""
+        rows, slack = self._row_count()
+        if rows - slack > self.structure.max_rows:
+            warnings.warn(
+                f"the noisy count says that more than max_rows={self.structure.max_rows} rows were summed: the sums "
+                "may have wrapped; the release is private, but its answers may be useless",
+                CapacityWarning,
+                stacklevel=3,
+            )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the release to one ``.dps`` file: valid safetensors with its privacy label.
@@ -100,7 +100,18 @@ class Release:
         raise AttributeError(f"a {type(self).__name__} is immutable")
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if self.receipt.noise == "injected":
+            raise PlanViolation(
+                "the noise of this release was injected by a test: it protects nothing and is not saved"
+            )
         return type(self), (self.structure, dict(self.transcript), self.receipt)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.structure}: {self.receipt.guarantee}>"
+
+
+def _frozen(array: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a copy over immutable bytes: not even `setflags` makes it writeable."""
+    if array.size == 0:
+        return np.empty(array.shape, np.int64)
+    return np.frombuffer(array.tobytes(), np.int64).reshape(array.shape)

@@ -54,14 +54,20 @@ def add_wrapping(a: Integers, b: Integers) -> Integers:
     """Add modulo 2**64 without a word: overflow is a value, and values never raise."""
     if np.shape(a) != np.shape(b):
         raise PlanViolation("the shape of a sum must not depend on the rows")
-    return np.add(a, b, out=np.empty(np.shape(a), dtype=np.int64))  # `out` keeps 0-d sums from warning as scalars do
+    total = np.add(a, b, out=np.empty(np.shape(a), dtype=np.int64))  # `out` keeps 0-d sums from warning as scalars do
+    total.setflags(write=False)
+    return total
 
 
 def _exact(values: Mapping[str, NDArray[np.generic]]) -> dict[str, Integers]:
+    """Return the arrays, read-only and contiguous; a writeable one is copied, since its owner could change it."""
+    sealed: dict[str, Integers] = {}
     for name, array in values.items():
         if not isinstance(array, np.ndarray) or array.dtype != np.int64:
             raise PlanViolation(f"line {name!r} must be an int64 array: only exact integers may be released")
-    return {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in values.items()}
+        sealed[name] = array.astype(np.int64, order="C", copy=array.flags.writeable)
+        sealed[name].setflags(write=False)
+    return sealed
 
 
 class Sealed(Unreadable):

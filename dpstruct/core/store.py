@@ -10,11 +10,11 @@ import hashlib
 import secrets
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Literal
 
 from dpstruct.core import book
-from dpstruct.core.chain import Entry, canonical, entry_of
+from dpstruct.core.chain import Entry, entry_of, spell
 from dpstruct.core.database import Database
 from dpstruct.core.location import settle
 from dpstruct.core.records import Charge, KeyReused, OverBudget, ReleasePurged, Terms, check_name, check_units
@@ -32,7 +32,7 @@ class Store:
     path : str or os.PathLike, optional
         File of the ledger, on a local disk. Without it the book lives in memory and only in this process.
     create : bool
-        Whether a missing file may be created.
+        Whether a missing or empty file may become a ledger; if not, it is refused and left as it is.
     timeout : float
         Seconds to keep trying while another process holds the lock.
 
@@ -69,7 +69,7 @@ class Store:
             If measure, epsilon or delta differ.
         """
         check_name("name", budget)
-        text = canonical(asdict(terms), "terms")
+        text = spell(terms.stated(), "terms")
 
         def work(db: sqlite3.Connection) -> None:
             if (stored := book.terms(db, budget)) is None:
@@ -80,7 +80,10 @@ class Store:
         self._database.write(work)
 
     def terms(self, budget: str) -> Terms:
-        """Return the terms in force: those of the opening, with the total and epsilon of the last amendment."""
+        """Return the terms in force: those of the opening, with the total and epsilon of the last amendment.
+
+        `Terms.first` is None until an amendment, and the total of the opening from then on.
+        """
         return self._database.read(lambda db: book.known(db, budget))
 
     def budgets(self) -> list[str]:
@@ -116,18 +119,18 @@ class Store:
         check_units("cost", cost)
         if key is not None:
             check_name("key", key)
-        text, uid = canonical(dict(body)), secrets.token_hex(16)
+        text, uid = spell(dict(body)), secrets.token_hex(16)
 
         def work(db: sqlite3.Connection) -> Charge:
-            total = book.known(db, budget).total
+            terms = book.known(db, budget)
             if key is not None and (found := book.keyed(db, budget, key)):
                 return _same(found, budget, key, request)
             spent = book.spent(db, budget)
-            if spent + cost > total:
-                raise OverBudget(spent, total)
+            if not terms.rule.admits(spent, cost):
+                raise OverBudget(spent, terms.total)
             amounts = {"cost": str(cost), "total": str(spent + cost)}
             seq, at = book.append(db, "charge", budget, text, uid=uid, idem=key, request=request, **amounts)
-            return Charge(uid, seq, at, "open", fresh=True)
+            return Charge(uid, seq, at, "open")
 
         return self._database.write(
             work,
@@ -135,10 +138,10 @@ class Store:
             unsure="whether the charge was stored is not certain (the log tells), nothing was released",
         )
 
-    def finish(self, charge: Charge, *, payload: bytes | None, body: Mapping[str, object]) -> Charge:
+    def finish(self, charge: Charge, *, payload: bytes | None) -> Charge:
         """Record the outcome of a charge, once: if one is stored already, drop ours and return that one."""
-        digest = body.get("sha256") if payload is None else hashlib.sha256(payload).hexdigest()
-        return self._settle(charge, "done", {**body, "sha256": digest, "stored": payload is not None}, payload)
+        digest = None if payload is None else hashlib.sha256(payload).hexdigest()
+        return self._settle(charge, "done", {"sha256": digest, "stored": payload is not None}, payload)
 
     def fail(self, charge: Charge, reason: str) -> None:
         """Record that a charge will never be released; `reason` is the name of an exception type, no message."""
@@ -173,7 +176,7 @@ class Store:
             if total < spent:
                 raise InvalidParameter("total", str(total), f"at least the {spent} that are spent")
             states = {"who": who, "why": why, "epsilon": before.epsilon if epsilon is None else epsilon}
-            book.append(db, "amend", budget, canonical(states), total=str(total))
+            book.append(db, "amend", budget, spell(states), total=str(total))
 
         self._database.write(work)
 
@@ -228,7 +231,7 @@ class Store:
     def _settle(
         self, charge: Charge, status: Literal["done", "failed"], body: Mapping[str, object], payload: bytes | None
     ) -> Charge:
-        text = canonical({**body, "status": status})
+        text = spell({**body, "status": status})
 
         def work(db: sqlite3.Connection) -> Charge:
             row = db.execute("SELECT kind, budget, uid FROM entry WHERE seq = ?", (charge.seq,)).fetchone()

@@ -152,8 +152,7 @@ class Structure(Generic[R]):
             raise InvalidParameter("data", f"{len(data)} arrays", f"{len(widths)}")
         arrays = []
         for k, (item, width) in enumerate(zip(data, widths, strict=True)):
-            array = check_rows(f"data[{k}]", np.asarray(item).reshape(-1, 1) if width == () else item, (*width, 1)[0])
-            arrays.append(array.reshape(-1) if width == () else array)
+            arrays.append(check_rows(f"data[{k}]", item, width[0] if width else None))
         if len({len(array) for array in arrays}) > 1:
             raise InvalidParameter("data", "arrays of different lengths", "one row per record in each")
         return Summary(self, self.seal(*arrays, **options))

@@ -97,10 +97,11 @@ def _check_price(entry: Entry, measure: object) -> None:
     from dpstruct.privacy.events import Event
     from dpstruct.privacy.measures import GDP, PureDP
 
-    events = entry.body.get("events", [])
-    price = 0
+    events, price = entry.body.get("events"), 0
+    if not isinstance(events, list) or not events:
+        raise LedgerError(f"entry {entry.seq}: its noise is not recorded")
     try:
-        for value in events if isinstance(events, list) else [events]:
+        for value in events:
             event = Event.decode(value)
             units, native = event.price(), "gdp" if event.kind == "rounded-gaussian" else "pure-dp"
             if (native, measure) == ("pure-dp", "gdp"):

@@ -83,7 +83,8 @@ class PrivateKDETree(Release):
         values = knots(A, B, [sums[f"level{k}"] for k in range(tree.depth)], tree._widths / tree._grid)
         coarse = max(self.count, 0.0) * 2.0**-21 * float(tree._widths.sum())
         noise = math.sqrt(_variance(tree, self.receipt, np.zeros((1, tree.dim))).sum())
-        return interleave(values, np.float64 if coarse > 0.02 * noise else np.float32)
+        single = coarse <= 0.02 * noise and noise > 1e-30 and np.abs(values).max() < 1e30
+        return interleave(values, np.float32 if single else np.float64)
 
     def query(self, Y: ArrayLike, *, outside: Outside = "clip", device: str = "auto") -> Floats:
         """Return the sums of l1 distances from each query to all records.
@@ -103,6 +104,7 @@ class PrivateKDETree(Release):
         ndarray of float64, shape (q,)
         """
         rows, beyond = self._queries(Y, outside)
+        self._warn_of_capacity()
         tree = self.structure
         look_up = _kernels(device).look_up
         answers: Floats = look_up(rows, self._table, np.array(tree.bounds.low), 2.0**tree.depth / tree._widths)
@@ -123,7 +125,8 @@ class PrivateKDETree(Release):
         block = max(1, (1 << 18) // tree.dim)
         for start in range(0, len(rows), block):
             part = slice(start, start + block)
-            t = np.clip((rows[part].astype(np.float64) - np.array(tree.bounds.low)) / tree._widths, 0.0, 1.0)
+            inside = np.clip(rows[part].astype(np.float64), tree.bounds.low, tree.bounds.high)
+            t = np.clip((inside - np.array(tree.bounds.low)) / tree._widths, 0.0, 1.0)
             variance = _variance(tree, self.receipt, t)
             if beyond is not None and "B" in self.transcript:  # the noisy count enters, through A and B
                 share = beyond[part, None] * self._count_weights / tree._widths
@@ -151,7 +154,7 @@ class PrivateKDETree(Release):
         box = self.structure.bounds
         exact = rows.astype(np.float64)
         distance: Floats = np.abs(exact - np.clip(exact, box.low, box.high)).sum(axis=1)
-        if outside == "raise" and not (distance == 0).all():
+        if outside == "raise" and (distance > 0).any():
             raise InvalidParameter(
                 "Y", "queries out of the bounds", "queries inside", 'or pass outside="clip" or "extend"'
             )
@@ -248,23 +251,27 @@ class KDETree(Structure[PrivateKDETree]):
         """Number of coordinates."""
         return len(self.bounds.low)
 
-    @property
+    @cached_property
     def _widths(self) -> Floats:
         widths: Floats = np.array(self.bounds.high) - np.array(self.bounds.low)
         return widths
 
-    @property
+    @cached_property
     def _bits(self) -> NDArray[np.int64]:
-        """Grid of coordinate j: ``0 .. 2**F_j``, finer for wide sides, so that noise scales stay in a common range."""
-        exponents = np.ceil(np.log2(self._widths.sum() / self._widths) / 2).astype(np.int64)
-        most = min(30, 62 - (self.max_rows - 1).bit_length())
-        bits: NDArray[np.int64] = np.clip(30 - exponents, self.depth, most)
-        return bits
+        """Grid of coordinate j: ``0 .. 2**F_j``, finer for wide sides, so that noise scales stay in a common range.
 
-    @property
+        ``F_j = 30 - e`` with the smallest e such that ``4**e R_j >= sum(R)``, decided in integers: the lattice is the
+        same on every machine.
+        """
+        widths = [Fraction(w) for w in self._widths.tolist()]
+        total = sum(widths, Fraction(0))
+        most = min(30, 62 - (self.max_rows - 1).bit_length())
+        halves = [((math.ceil(total / w) - 1).bit_length() + 1) // 2 for w in widths]
+        return np.array([min(most, max(self.depth, 30 - e)) for e in halves], dtype=np.int64)
+
+    @cached_property
     def _grid(self) -> Floats:
-        grid: Floats = np.exp2(self._bits.astype(np.float64))
-        return grid
+        return (np.int64(1) << self._bits).astype(np.float64)
 
     def summarize(self, X: ArrayLike, *, device: str = "auto", progress: bool = False) -> Summary[PrivateKDETree]:
         """Return the sealed exact sums of the records of `X`, in one pass.
@@ -278,14 +285,13 @@ class KDETree(Structure[PrivateKDETree]):
         progress : bool
             Show a progress bar on standard error. It shows a percentage, never a row count.
         """
-        rows = check_rows("X", X, self.dim)
-        return Summary(self, self.seal(rows, device=device, progress=progress))
+        return Summary(self, self.seal(check_rows("X", X, self.dim), device=device, progress=progress))
 
     def seal(self, *data: NDArray[Any], device: str = "auto", progress: bool = False) -> Sums:
         """Return the exact sums A, B and one array of tents per level."""
         from dpstruct.kernels.kde_tree import tents
 
-        (X,) = data
+        X = check_rows("X", data[0], self.dim)  # the kernels trust the width
         low, high, bits = np.array(self.bounds.low), np.array(self.bounds.high), self._bits
         middle = low + 0.5 * self._widths
         kernels, scale = _kernels(device), self._grid / self._widths

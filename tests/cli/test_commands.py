@@ -1,6 +1,7 @@
 """query, inspect, verify, ledger and demo: what they print, and what they do not take from a file."""
 
 import csv
+import decimal
 import json
 import os
 import re
@@ -147,13 +148,64 @@ def test_inspect_of_a_pure_release(run):
 
 def test_a_label_does_not_drive_the_terminal(run, private, tmp_path):
     def paint(label):
-        label["receipt"].update(label="\x1b[2J\x1b]0;owned\x07", budget="\u202eb\n", at="\x9b31m", unit="row\u2028")
+        label["receipt"].update(label="\x1b[2J\x1b]0;owned\x07", budget="\u202eb\n", at="\x9b31m")
 
     spoil(tmp_path / "a.dps", paint)
     code, out, _ = run("inspect", "a.dps")
     assert code == 0
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2028]", out)
     assert run("inspect", "a.dps", "--json")[1].isascii()
+
+
+HOSTILE = {
+    "a total of nothing": {"total": "0"},
+    "nothing at all": {"total": "0", "cost": "0", "charged": "0"},
+    "a huge cost": {"cost": "9" * 60},
+    "a huge total": {"total": "9" * 60},
+    "all huge": {"total": "9" * 60, "cost": "9" * 60, "charged": "9" * 60},
+    "huge and shorter": {"total": "9" * 40, "cost": "9" * 40, "charged": "9" * 40},
+    "charged more than the total": {"charged": "9" * 39},
+}
+
+
+@pytest.mark.parametrize("command", [["inspect"], ["verify"], ["query", "--at", "0,0"]])
+@pytest.mark.parametrize("measure", ["gdp", "pure-dp"])
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_receipt_of_impossible_amounts(run, private, tmp_path, what, measure, command):
+    """One line, whatever a file states."""
+
+    def change(label):
+        for field in ("total", "cost", "charged"):
+            label["receipt"][field]["measure"] = measure
+        for field, units in HOSTILE[what].items():
+            label["receipt"][field]["units"] = units
+
+    spoil(tmp_path / "a.dps", change)
+    code, _, err = run(command[0], "a.dps", *command[1:])
+    assert code == 1
+    assert err.startswith("dpstruct: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, OverflowError, decimal.Overflow])
+def test_a_receipt_that_arithmetic_refuses(run, private, monkeypatch, error):
+    """Whatever the receipt's own checks let pass."""
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("dpstruct.cli.files.label", fail)
+    code, out, err = run("inspect", "a.dps")
+    assert (code, out) == (1, "")
+    assert err.startswith("dpstruct: the receipt states")
+
+
+def test_an_error_does_not_drive_the_terminal(run, private, tmp_path):
+    spoil(tmp_path / "a.dps", lambda label: label["receipt"].update(unit="\x1b[2Jrow\u2028"))
+    for command in ("inspect", "verify"):
+        code, _, err = run(command, "a.dps")
+        assert code in (0, 1)
+        assert err[:-1].isprintable()
 
 
 def test_verify_says_what_holds(run, private):
@@ -188,6 +240,22 @@ def test_ledger_show_and_log(run, private):
     assert code == 0
     for text in ("25 %", "done", "KDETree", "key=k", "fifty", private.receipt.at):
         assert text in out
+
+
+def test_ledger_log_prints_no_price_without_relation_and_unit(run, private):
+    """Every budget's heading states both, before the charges under it."""
+    other = dps.Ledger("p.db").budget("other", epsilon=1, neighbors=dps.RowsWithin(0.5))
+    other.release(TREE.summarize([[0.5, 0.5]]), share=0.5)
+    out = run("ledger", "log", "p.db")[1]
+    first, second = out[: out.index("other\n")], out[out.index("other\n") :]
+    for part, budget, price in (
+        (first, dps.Ledger("p.db").budget("b"), private.receipt.cost.claim(1e-6)),
+        (second, other, dps.PureDP(0.5).claim()),
+    ):
+        lines = part.splitlines()
+        assert lines[1] == f"  total: {budget.guarantee}"
+        assert "same neighbors and unit" in lines[2]
+        assert f" %  {price}  done" in lines[3]
 
 
 def test_ledger_export_gives_the_head_that_verify_takes(run, private):
@@ -354,3 +422,11 @@ def test_demo_into_a_place_that_can_not_be_written(run):
     code, _, err = run("demo", "--out", "file")
     assert code == 1
     assert err.startswith("dpstruct: ")
+
+
+def test_reading_an_emptied_ledger_does_not_found_a_new_one(tmp_path, capsys):
+    path = tmp_path / "l.db"
+    path.touch()
+    assert main(["ledger", "show", str(path)]) == 1
+    assert "an empty one" in capsys.readouterr().err
+    assert path.stat().st_size == 0

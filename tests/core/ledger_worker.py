@@ -8,11 +8,15 @@ import signal
 import sys
 import tempfile
 import time
+from fractions import Fraction
 
 from dpstruct.core.store import OverBudget, Store, Terms
 from dpstruct.errors import LedgerError
+from dpstruct.privacy.events import Event
 
 TERMS = Terms("gdp", 100, 1.0, 1e-6, "add-remove", "row")
+NOISE = Event("rounded-gaussian", Fraction(1), (("sums", (1,), (Fraction(1),), (2.0**50,)),))  # costs one unit
+BODY = {"events": [NOISE.encode()]}
 
 
 def fork(work):
@@ -68,7 +72,7 @@ def race(path, processes, inherit=""):
         gate.enter()
         while True:
             try:
-                write(store.charge("visits", cost=1, request=b"", body={}, key=None).uid)
+                write(store.charge("visits", cost=1, request=b"", body=BODY, key=None).uid)
             except OverBudget:
                 return
 
@@ -86,9 +90,9 @@ def one_key(path, processes):
     def work(write):
         store = Store(path)
         gate.enter()
-        charge = store.charge("visits", cost=10, request=b"same", body={}, key="k")
+        charge = store.charge("visits", cost=10, request=b"same", body=BODY, key="k")
         if charge.status == "open":
-            charge = store.finish(charge, payload=os.urandom(16), body={})
+            charge = store.finish(charge, payload=os.urandom(16))
         write(f"{charge.uid} {charge.payload.hex()}")
 
     children = [fork(work) for _ in range(int(processes))]
@@ -107,11 +111,11 @@ def die(folder):
             store = Store(os.path.join(folder, point))
             if point == "before charge":
                 store._database.write(lambda db: os.kill(os.getpid(), signal.SIGKILL))
-            charge = store.charge("visits", cost=10, request=b"same", body={}, key="k")
+            charge = store.charge("visits", cost=10, request=b"same", body=BODY, key="k")
             if point == "inside outcome":
                 store._database.write(lambda db: _die_after(db.execute("INSERT INTO payload VALUES (2, x'00')")))
             if point == "after outcome":
-                store.finish(charge, payload=b"noised", body={})
+                store.finish(charge, payload=b"noised")
             os.kill(os.getpid(), signal.SIGKILL)
 
         pid, out = fork(work)
@@ -130,12 +134,12 @@ def memory():
 
     def work(write):
         try:
-            store.charge("visits", cost=1, request=b"", body={}, key=None)
+            store.charge("visits", cost=1, request=b"", body=BODY, key=None)
         except LedgerError as error:
             write(str(error))
 
     lines = collect([fork(work)])
-    store.charge("visits", cost=1, request=b"", body={}, key=None)
+    store.charge("visits", cost=1, request=b"", body=BODY, key=None)
     return [*lines, [str(store.spent("visits"))]]
 
 
@@ -194,8 +198,8 @@ def store_loop(path):
     def work(write):
         store = Store(path)
         while True:
-            charge = store.charge("visits", cost=1, request=b"", body={}, key=None)
-            write(store.finish(charge, payload=os.urandom(64), body={}).uid)
+            charge = store.charge("visits", cost=1, request=b"", body=BODY, key=None)
+            write(store.finish(charge, payload=os.urandom(64)).uid)
 
     return work
 

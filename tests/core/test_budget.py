@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import traceback
 from fractions import Fraction
 
 import numpy as np
@@ -231,7 +232,7 @@ def test_a_handle_to_another_file_is_noticed(tmp_path):
     for file in tmp_path.iterdir():
         file.unlink()
     dps.Ledger(path).budget("a", epsilon=1.0, delta=1e-6, neighbors="add-remove")
-    with pytest.raises(dps.LedgerError, match="not the ledger"):
+    with pytest.raises(dps.LedgerError, match="another ledger"):
         pickle.loads(handle)
 
 
@@ -256,3 +257,71 @@ def test_the_price_stands_in_the_ledger_and_adds_up(tmp_path):
     )
     assert sum(event.price() for event in private.receipt.events) <= entry.cost.units
     budget.verify()
+
+
+def test_a_failure_leaves_no_trace_of_the_data_and_no_second_draw(tmp_path, monkeypatch):
+    """Catches frames that hold exact sums, and an error that rides along when recording the failure fails too."""
+    from dpstruct.core import door, files
+
+    budget = dps.Ledger(tmp_path / "l.db").budget("a", epsilon=1.0, delta=1e-6, neighbors="add-remove")
+
+    def decoder(*parts):
+        raise RuntimeError("decoder")
+
+    monkeypatch.setattr(files, "encode", decoder)
+    with pytest.raises(RuntimeError) as failure:
+        budget.release(SUMMARY, share=0.1, key="a")
+    names = {frame.f_code.co_name for frame, _ in traceback.walk_tb(failure.value.__traceback__)}
+    assert door.run.__name__ not in names
+    assert "decoder" not in names
+    assert failure.value.__context__ is None
+
+    def locked(charge, reason):
+        raise dps.LedgerError("locked")
+
+    monkeypatch.setattr(budget._store, "fail", locked)
+    with pytest.raises(dps.LedgerError, match="locked") as failure:
+        budget.release(SUMMARY, share=0.1, key="b")
+    assert failure.value.__context__ is None
+
+
+def test_a_refusal_of_a_pure_release_advises_no_factor():
+    budget = gdp()
+    with pytest.raises(dps.BudgetExceeded) as refusal:
+        budget.release(SUMMARY, cost=dps.PureDP(5))
+    assert "times the noise" not in str(refusal.value)
+
+
+def test_a_small_pure_budget_has_room_for_itself():
+    budget = dps.Budget(epsilon=1e-7, neighbors="add-remove")
+    assert budget.remaining == budget.total
+
+
+def test_injected_noise_can_not_leave_by_pickle():
+    from dpstruct.testing import ZeroNoise
+
+    with ZeroNoise():
+        private = gdp().release(SUMMARY, share=1)
+    for leave in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(dps.PlanViolation, match="injected"):
+            leave(private)
+
+
+def test_nothing_makes_a_transcript_writeable():
+    private = gdp().release(SUMMARY, share=1)
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        private.transcript["A"].setflags(write=True)
+
+
+def test_an_amended_total_is_told_wherever_it_is_claimed(tmp_path):
+    ledger = dps.Ledger(tmp_path / "l.db")
+    budget = ledger.budget("a", epsilon=1.0, delta=1e-6, neighbors="add-remove")
+    before = budget.release(SUMMARY, share=0.5)
+    ledger.amend("a", epsilon=3.0, who="board", why="one more year")
+    after = budget.release(SUMMARY, share=0.1)
+    for words in (budget.guarantee, repr(budget)):
+        assert "(3, 1e-6)-DP" in words
+        assert "amended from (1, 1e-6)-DP" in words
+    assert (before.receipt.budget, after.receipt.budget) == ("a", "a (total amended)")
+    after.save(tmp_path / "a.dps")
+    assert dps.load(tmp_path / "a.dps").receipt == after.receipt

@@ -110,7 +110,7 @@ def golden_parts():
         structure="KDETree",
         cost=dps.GDP(0.5),
         charged=dps.GDP(0.5),
-        total=dps.GDP(1.0),
+        total=dps.GDP.from_approx_dp(5.0, 1e-6),
         epsilon=5.0,
         delta=1e-6,
         neighbors="add-remove",
@@ -422,6 +422,13 @@ def test_labels_that_are_no_canonical_json(tmp_path, what, rehash):
     refused(tmp_path, sealed(None, tensors, text=spoiled))
 
 
+def load_refuses(tmp_path, label, tensors, match):
+    path = tmp_path / "a.dps"
+    path.write_bytes(sealed(label, tensors))
+    with pytest.raises(dps.FileFormatError, match=match):
+        dps.load(path)
+
+
 def verify_refuses(tmp_path, label, tensors, match):
     path = tmp_path / "a.dps"
     path.write_bytes(sealed(label, tensors))
@@ -434,7 +441,7 @@ def test_verify_notices_noise_that_was_too_small(tmp_path):
     label, tensors = parts()
     line = label["receipt"]["events"][0]["lines"][2]
     line["scales"] = [(float.fromhex(scale) / 2).hex() for scale in line["scales"]]
-    verify_refuses(tmp_path, label, tensors, "too small for the cost")
+    load_refuses(tmp_path, label, tensors, "too small for the cost")
 
 
 def test_verify_notices_a_sensitivity_that_was_understated(tmp_path):
@@ -468,8 +475,28 @@ def test_verify_notices_a_price_that_was_changed(tmp_path, field):
 
 def test_verify_notices_a_charge_over_the_total(tmp_path):
     label, tensors = parts()
-    label["receipt"]["total"]["units"] = str(RELEASE.receipt.charged.units - 1)
-    verify_refuses(tmp_path, label, tensors, "more than the total")
+    label["receipt"]["charged"]["units"] = str(RELEASE.receipt.total.units + 1)
+    load_refuses(tmp_path, label, tensors, "more than the total")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "match"),
+    [
+        (lambda r: r.update(epsilon=0.001), "total is not that of its epsilon"),
+        (lambda r: r.update(delta=5.0), "no valid budget"),
+        (lambda r: r.update(delta=0.0), "total is not that of its epsilon"),
+        (lambda r: r["total"].update(measure="pure-dp"), "total is not that of its epsilon"),
+        (lambda r: r["total"].update(units="0"), "total is not that of its epsilon"),
+        (lambda r: r["total"].update(units="9" * 60), "no valid cost"),
+        (lambda r: r["charged"].update(units="0"), "charged nothing"),
+        (lambda r: r["charged"].update(measure="pure-dp"), "charged nothing"),
+        (lambda r: r["cost"].update(units="0"), "cost of nothing"),
+    ],
+)
+def test_a_receipt_that_no_budget_could_give_is_refused(tmp_path, spoil, match):
+    label, tensors = parts()
+    spoil(label["receipt"])
+    load_refuses(tmp_path, label, tensors, match)
 
 
 def test_verify_holds_for_every_kind_of_release(tmp_path):

@@ -7,18 +7,25 @@ import sqlite3
 import sys
 import threading
 import warnings
+from fractions import Fraction
 
+import numpy as np
 import pytest
+from oracle.toy import Mean
 
 from dpstruct.core import location
 from dpstruct.core.budget import Budget
 from dpstruct.core.ledger import Ledger
-from dpstruct.core.store import OverBudget, Store, Terms
+from dpstruct.core.store import KeyReused, OverBudget, Store, Terms
+from dpstruct.domain import Ball
 from dpstruct.errors import InvalidParameter, InvalidType, LedgerError, NeighborsMismatch
+from dpstruct.privacy.events import Event
 from dpstruct.privacy.measures import GDP, PureDP
 from dpstruct.privacy.neighbors import RowsWithin
 
 TERMS = Terms("gdp", 100, 1.0, 1e-6, "add-remove", "row")
+NOISE = Event("rounded-gaussian", Fraction(1), (("sums", (1,), (Fraction(1),), (2.0**50,)),))  # costs one unit
+BODY = {"events": [NOISE.encode()]}
 
 
 @pytest.fixture
@@ -42,7 +49,7 @@ def store(path):
 
 
 def charge(store, cost=10, key=None, **body):
-    return store.charge("visits", cost=cost, request=b"", body=body, key=key)
+    return store.charge("visits", cost=cost, request=b"", body=BODY | body, key=key)
 
 
 # ---- what it offers -------------------------------------------------------------------------------------------------
@@ -122,11 +129,24 @@ def test_an_amendment_keeps_delta_and_shows_both_totals(ledger):
     ledger.verify()
 
 
+def test_a_share_is_read_from_the_total_in_force(ledger):
+    summary = Mean(Ball(1.0, dim=2)).summarize(np.full((10, 2), 0.25))
+    budget = ledger.budget("visits", epsilon=1.0, delta=1e-6, neighbors="add-remove")
+    first = budget.release(summary, share=0.25, key="k")
+    ledger.amend("visits", epsilon=2.0, who="Ada", why="second wave")
+    with pytest.raises(KeyReused, match="'k'"):
+        budget.release(summary, share=0.25, key="k")
+    again = budget.release(summary, cost=budget.log()[0].cost, key="k")
+    assert again.receipt.uid == first.receipt.uid
+    assert len(budget.log()) == 1
+    budget.verify()
+
+
 def test_purge_head_and_repr(ledger, path):
     ledger.budget("visits", epsilon=1.0, delta=1e-6, neighbors="add-remove")
     store = ledger._store
     head = ledger.export_head()
-    store.finish(store.charge("visits", cost=1, request=b"", body={}, key="k"), payload=b"noised", body={})
+    store.finish(store.charge("visits", cost=1, request=b"", body=BODY, key="k"), payload=b"noised")
     ledger.purge("visits", "k")
     ledger.verify(head)
     assert head != ledger.export_head()
@@ -285,10 +305,10 @@ def test_a_write_that_fails_charges_nothing_and_says_so(store, pragma, match):
     with pytest.raises(LedgerError, match=f"{match}.*nothing was charged and nothing was released"):
         charge(store, label="x" * 50_000)
     with pytest.raises(LedgerError, match=f"{match}.*the charge stands, nothing was released"):
-        store.finish(made, payload=b"x" * 50_000, body={})
+        store.finish(made, payload=b"x" * 50_000)
     store.close()
     assert store.entries() == before
-    assert store.finish(made, payload=b"x" * 50_000, body={}).status == "done"
+    assert store.finish(made, payload=b"x" * 50_000).status == "done"
     store.verify()
 
 
@@ -302,18 +322,18 @@ def test_a_commit_that_fails_is_not_called_certain(store, path):
         with pytest.raises(LedgerError, match=r"whether the charge was stored is not certain.*nothing was released"):
             charge(store)
         with pytest.raises(LedgerError, match="the charge stands, whether its outcome was stored is not certain"):
-            store.finish(made, payload=b"noised", body={})
+            store.finish(made, payload=b"noised")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert store.head() == before
-    assert store.finish(made, payload=b"noised", body={}).payload == b"noised"
+    assert store.finish(made, payload=b"noised").payload == b"noised"
     store.verify()
 
 
 def test_a_charge_survives_a_write_of_every_size(store):
     made = charge(store, key="k")
     big = os.urandom(3_000_000)
-    assert store.finish(made, payload=big, body={}).payload == big
+    assert store.finish(made, payload=big).payload == big
     assert charge(store, key="k").payload == big
     store.verify()
 

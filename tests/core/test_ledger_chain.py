@@ -12,6 +12,8 @@ from dpstruct.errors import LedgerError
 from dpstruct.privacy.events import Event
 
 TERMS = Terms("gdp", 100, 1.0, 1e-6, "add-remove", "row")
+NOISE = Event("rounded-gaussian", Fraction(1), (("sums", (1,), (Fraction(1),), (2.0**50,)),))  # costs one unit
+BODY = {"events": [NOISE.encode()]}
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -31,12 +33,12 @@ def filed(tmp_path):
 
 
 def charge(store, cost=10, key=None, budget="visits", **body):
-    return store.charge(budget, cost=cost, request=b"request", body=body, key=key)
+    return store.charge(budget, cost=cost, request=b"request", body=BODY | body, key=key)
 
 
 def fill(store):
     for number in range(4):
-        store.finish(charge(store, 10 + number, key=f"k{number}", label="fill"), payload=b"noised", body={})
+        store.finish(charge(store, 10 + number, key=f"k{number}", label="fill"), payload=b"noised")
     store.amend("visits", 120, "Ada", "why")
     store.verify()
 
@@ -136,7 +138,7 @@ def forge(store, kind, **columns):
     """Append an entry whose hash is right but whose content is a lie."""
     from dpstruct.core import book
 
-    body = json.dumps(columns.pop("body", {}))
+    body = json.dumps(columns.pop("body", BODY if kind == "charge" else {}))
     store._database.write(lambda db: book.append(db, kind, columns.pop("budget", "visits"), body, **columns))
 
 
@@ -194,7 +196,7 @@ def test_the_head_is_the_hash_of_the_last_entry(store):
         "request": b"request".hex(),
         "cost": "10",
         "total": "10",
-        "body": "{}",
+        "body": json.dumps(BODY, sort_keys=True, separators=(",", ":")),
         "at": last.at,
     }
     text = json.dumps(others, sort_keys=True, separators=(",", ":"))
@@ -237,10 +239,19 @@ def test_gaussian_noise_has_no_price_in_a_pure_budget():
         store.verify()
 
 
-@pytest.mark.parametrize("events", ["x", [1], [{"kind": "none"}], {}])
+@pytest.mark.parametrize("events", [[1], [{"kind": "none"}], [NOISE.encode(), {}]])
 def test_events_that_cannot_be_priced_are_found(store, events):
     charge(store, events=events)
     with pytest.raises(LedgerError, match="entry 2: its events"):
+        store.verify()
+
+
+@pytest.mark.parametrize("body", [{}, *({"events": events} for events in (None, [], {}, "x", NOISE.encode()))])
+def test_a_charge_without_its_noise_is_found(store, body):
+    charge(store)
+    store.verify()
+    store.charge("visits", cost=1, request=b"", body=body, key=None)
+    with pytest.raises(LedgerError, match="entry 3: its noise is not recorded"):
         store.verify()
 
 

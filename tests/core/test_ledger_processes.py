@@ -4,17 +4,21 @@ import json
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from dpstruct.core.ledger import Ledger
 from dpstruct.core.store import Store, Terms
+from dpstruct.privacy.events import Event
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and signals")
 
 WORKER = Path(__file__).with_name("ledger_worker.py")
 TERMS = Terms("gdp", 100, 1.0, 1e-6, "add-remove", "row")
+NOISE = Event("rounded-gaussian", Fraction(1), (("sums", (1,), (Fraction(1),), (2.0**50,)),))  # costs one unit
+BODY = {"events": [NOISE.encode()]}
 
 
 @pytest.fixture
@@ -61,11 +65,12 @@ def test_a_retry_after_death_is_charged_once_and_stays(tmp_path):
     work("die", tmp_path)
     for point, store in stores.items():
         assert store.spent("visits") == spent[point], point
-        charge = store.charge("visits", cost=10, request=b"same", body={}, key="k")
-        assert charge.fresh == (point == "before charge")
+        before = {entry.uid for entry in store.entries()}
+        charge = store.charge("visits", cost=10, request=b"same", body=BODY, key="k")
+        assert (charge.uid in before) == (point != "before charge")
         assert charge.payload == (b"noised" if point == "after outcome" else None)
-        first = charge if charge.payload else store.finish(charge, payload=b"redrawn", body={})
-        assert store.charge("visits", cost=10, request=b"same", body={}, key="k").payload == first.payload
+        first = charge if charge.payload else store.finish(charge, payload=b"redrawn")
+        assert store.charge("visits", cost=10, request=b"same", body=BODY, key="k").payload == first.payload
         assert store.spent("visits") == 10
         store.verify()
         store.close()

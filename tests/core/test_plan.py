@@ -40,8 +40,12 @@ def test_an_error_that_no_price_reaches_is_refused():
 
 
 def test_a_price_too_small_for_the_sampler_is_refused():
-    with pytest.raises(dps.InvalidParameter, match="noise scales up to"):
+    with pytest.raises(dps.InvalidParameter, match=r"noise scales from .* spend more"):
         TREE.plan(cost=dps.PureDP(1e-9), neighbors="add-remove")
+    with pytest.raises(dps.InvalidParameter, match="spend less"):
+        dps.KDETree(bounds=dps.Box(0, 1, dim=1), depth=1, max_rows=1 << 60).plan(
+            cost=dps.PureDP(1e18), neighbors="substitute"
+        )
 
 
 @pytest.mark.parametrize(

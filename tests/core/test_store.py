@@ -10,8 +10,12 @@ import pytest
 
 from dpstruct.core.store import Charge, KeyReused, OverBudget, ReleasePurged, Store, Terms
 from dpstruct.errors import InvalidParameter, LedgerError, NeighborsMismatch
+from dpstruct.privacy import GDP, Filter, PureDP
+from dpstruct.privacy.events import Event
 
 TERMS = Terms("gdp", 100, 1.0, 1e-6, "add-remove", "row")
+NOISE = Event("rounded-gaussian", Fraction(1), (("sums", (1,), (Fraction(1),), (2.0**50,)),))  # costs one unit
+BODY = {"events": [NOISE.encode()]}
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -31,7 +35,7 @@ def filed(tmp_path):
 
 
 def charge(store, cost=10, key=None, request=b"request", budget="visits", **body):
-    return store.charge(budget, cost=cost, request=request, body=body, key=key)
+    return store.charge(budget, cost=cost, request=request, body=BODY | body, key=key)
 
 
 def test_a_new_budget_is_empty_and_keeps_its_terms(store):
@@ -40,6 +44,7 @@ def test_a_new_budget_is_empty_and_keeps_its_terms(store):
     assert store.spent("visits") == 0
     store.open("visits", TERMS)
     assert [entry.kind for entry in store.entries()] == ["budget"]
+    assert set(store.entries()[0].body) == {"measure", "total", "epsilon", "delta", "neighbors", "unit"}
     store.verify()
 
 
@@ -72,17 +77,36 @@ def test_the_last_bits_of_a_total_may_differ_between_machines(store):
 
 def test_charges_add_up_exactly_to_the_last_unit(store):
     whole = 3**70
+    laplace = [Event("discrete-laplace", Fraction(1), (("sums", (1,), (Fraction(1),), (2.0**100,)),)).encode()]
     store.open("exact", Terms("pure-dp", whole, 1.0, 0.0, "add-remove", "row"))
-    charge(store, whole - 1, budget="exact")
+    charge(store, whole - 1, budget="exact", events=laplace)
     with pytest.raises(OverBudget) as caught:
-        charge(store, 2, budget="exact")
+        charge(store, 2, budget="exact", events=laplace)
     assert (caught.value.spent, caught.value.total) == (whole - 1, whole)
-    charge(store, 1, budget="exact")
+    charge(store, 1, budget="exact", events=laplace)
     with pytest.raises(OverBudget):
-        charge(store, 1, budget="exact")
+        charge(store, 1, budget="exact", events=laplace)
     assert store.spent("exact") == whole
     assert store.spent("visits") == 0
     store.verify()
+
+
+@pytest.mark.parametrize("measure", ["gdp", "pure-dp"])
+def test_the_rule_that_is_proved_is_the_rule_that_runs(store, monkeypatch, measure):
+    asked = []
+
+    def admits(rule, spent, cost):
+        asked.append((rule.total, spent, cost))
+        return cost != 30
+
+    monkeypatch.setattr(Filter, "admits", admits)
+    store.open("b", Terms(measure, 100, 1.0, 1e-6, "add-remove", "row"))
+    charge(store, 20, budget="b")
+    with pytest.raises(OverBudget):
+        charge(store, 30, budget="b")
+    total = {"gdp": GDP, "pure-dp": PureDP}[measure].from_units(100)
+    assert asked == [(total, 0, 20), (total, 20, 30)]
+    assert store.spent("b") == 20
 
 
 def test_a_refusal_writes_nothing(store):
@@ -90,7 +114,8 @@ def test_a_refusal_writes_nothing(store):
     with pytest.raises(OverBudget):
         charge(store, 101, key="big")
     assert store.head() == before
-    assert charge(store, 100, key="big").fresh
+    charge(store, 100, key="big")
+    assert store.spent("visits") == 100
 
 
 @pytest.mark.parametrize("cost", [0, -1, True, 1.0, "3", None, Fraction(1, 2), float("nan")])
@@ -124,13 +149,18 @@ def test_an_unknown_budget_is_named_with_those_that_exist(store):
 
 def test_entries_tell_what_was_written(store):
     made = charge(store, 7, key="k", request=b"\x00\xff", label="naïve")
-    store.finish(made, payload=b"noised", body={"lines": 2})
+    store.finish(made, payload=b"noised")
     opened, charged, done = store.entries("visits")
     assert (opened.seq, opened.total, opened.cost) == (1, 100, None)
     assert (charged.uid, charged.at, charged.key) == (made.uid, made.at, "k")
-    assert (charged.cost, charged.total, charged.request, charged.body) == (7, 7, b"\x00\xff", {"label": "naïve"})
+    assert (charged.cost, charged.total, charged.request, charged.body) == (
+        7,
+        7,
+        b"\x00\xff",
+        BODY | {"label": "naïve"},
+    )
     digest = hashlib.sha256(b"noised").hexdigest()
-    assert done.body == {"lines": 2, "sha256": digest, "status": "done", "stored": True}
+    assert done.body == {"sha256": digest, "status": "done", "stored": True}
     assert (done.ref, done.kind) == (2, "outcome")
     assert store.entries() == [opened, charged, done]
 
@@ -140,28 +170,23 @@ def test_entries_tell_what_was_written(store):
 
 def test_a_key_is_charged_once_and_returns_what_was_stored(store):
     first = charge(store, key="k")
-    assert (first.status, first.fresh, first.payload) == ("open", True, None)
-    again = charge(store, key="k")
-    assert (again.uid, again.seq, again.at, again.status, again.fresh) == (*_facts(first), "open", False)
-    done = store.finish(first, payload=b"one", body={})
-    assert (done.status, done.payload, done.fresh) == ("done", b"one", True)
-    assert charge(store, key="k") == Charge(*_facts(first), "done", b"one", False)
+    assert (first.status, first.payload) == ("open", None)
+    assert charge(store, key="k") == first
+    done = store.finish(first, payload=b"one")
+    assert done == Charge(first.uid, first.seq, first.at, "done", b"one")
+    assert charge(store, key="k") == done
     assert store.spent("visits") == 10
 
 
-def _facts(charge):
-    return charge.uid, charge.seq, charge.at
-
-
 def test_a_stored_release_is_returned_even_when_nothing_is_left(store):
-    store.finish(charge(store, 100, key="k"), payload=b"all", body={})
+    store.finish(charge(store, 100, key="k"), payload=b"all")
     assert charge(store, 100, key="k").payload == b"all"
 
 
 def test_the_first_outcome_stands(store):
     made = charge(store, key="k")
-    store.finish(made, payload=b"first", body={})
-    assert store.finish(made, payload=b"second", body={}).payload == b"first"
+    store.finish(made, payload=b"first")
+    assert store.finish(made, payload=b"second").payload == b"first"
     store.fail(made, "ValueError")
     assert charge(store, key="k").payload == b"first"
     store.verify()
@@ -170,7 +195,7 @@ def test_the_first_outcome_stands(store):
 def test_a_failure_is_never_released_later(store):
     made = charge(store, key="k")
     store.fail(made, "numpy.linalg.LinAlgError")
-    late = store.finish(made, payload=b"late", body={})
+    late = store.finish(made, payload=b"late")
     assert (late.status, late.payload) == ("failed", None)
     assert charge(store, key="k").status == "failed"
     assert store.entries()[-1].body == {"status": "failed", "error": "numpy.linalg.LinAlgError"}
@@ -188,8 +213,8 @@ def test_another_request_under_a_key_is_refused(store):
     with pytest.raises(KeyReused, match="'k'"):
         charge(store, key="k", request=b"two")
     store.open("other", TERMS)
-    assert charge(store, key="k", request=b"two", budget="other").fresh
-    assert store.spent("visits") == 10
+    charge(store, key="k", request=b"two", budget="other")
+    assert (store.spent("visits"), store.spent("other")) == (10, 10)
 
 
 def test_without_a_key_every_call_is_a_charge(store):
@@ -199,12 +224,12 @@ def test_without_a_key_every_call_is_a_charge(store):
 
 def test_a_purged_release_is_never_drawn_again(store):
     made = charge(store, key="k")
-    store.finish(made, payload=b"noised", body={})
+    store.finish(made, payload=b"noised")
     store.purge("visits", "k")
     store.purge("visits", "k")
     with pytest.raises(ReleasePurged, match="'k'"):
         charge(store, key="k")
-    late = store.finish(made, payload=b"redrawn", body={})
+    late = store.finish(made, payload=b"redrawn")
     assert (late.status, late.payload) == ("purged", None)
     assert store.spent("visits") == 10
     store.verify()
@@ -220,15 +245,15 @@ def test_only_a_finished_release_can_be_purged(store):
 
 def test_an_outcome_without_payload_is_done_not_purged(store):
     made = charge(store, key="k")
-    assert store.finish(made, payload=None, body={"sha256": "ab"}).status == "done"
+    assert store.finish(made, payload=None).status == "done"
     assert charge(store, key="k").status == "done"
-    assert store.entries()[-1].body["sha256"] == "ab"
+    assert store.entries()[-1].body == {"sha256": None, "status": "done", "stored": False}
 
 
 def test_an_outcome_needs_its_charge(store):
     stray = Charge("0" * 32, 1, "", "open")
     with pytest.raises(LedgerError, match="not in this ledger"):
-        store.finish(stray, payload=b"", body={})
+        store.finish(stray, payload=b"")
 
 
 # ---- amendments -----------------------------------------------------------------------------------------------------
@@ -247,6 +272,18 @@ def test_an_amendment_is_on_the_record(store):
     with pytest.raises(LedgerError, match="amend"):
         store.open("visits", TERMS)
     store.verify()
+
+
+def test_an_amended_total_names_the_first_one(store):
+    assert store.terms("visits").first is None
+    store.open("other", TERMS)
+    for total in (150, 120, 100):  # also back at the start: it was chosen in the light of releases
+        store.amend("visits", total, "Ada", "why")
+        assert (store.terms("visits").total, store.terms("visits").first) == (total, 100)
+    assert store.terms("other").first is None
+    store.open("visits", TERMS)  # the terms in force are asked for, not their history
+    store.open("copy", store.terms("visits"))
+    assert (store.terms("copy"), "first" in store.entries("copy")[0].body) == (TERMS, False)
 
 
 def test_a_total_can_be_lowered_to_what_is_spent(store):
@@ -276,7 +313,7 @@ def test_many_threads_spend_exactly_the_total(store):
             except OverBudget:
                 refused.append(1)
                 return
-            granted.append(store.finish(made, payload=b"x", body={}).uid)
+            granted.append(store.finish(made, payload=b"x").uid)
 
     threads = [threading.Thread(target=spend) for _ in range(12)]
     for thread in threads:
@@ -320,6 +357,20 @@ def test_a_handle_notices_another_ledger_at_its_path(filed, tmp_path):
         pickle.loads(handle)
     with pytest.raises(LedgerError, match="another ledger"):
         charge(filed)
+
+
+@pytest.mark.parametrize("size", [None, 0, 1])
+def test_a_handle_never_founds_a_ledger(filed, tmp_path, size):
+    handle, path = pickle.dumps(filed), tmp_path / "privacy.db"
+    filed.close()
+    path.unlink()
+    if size is not None:
+        path.write_bytes(b"x" * size)
+    for call in (lambda: Store(path, create=False), lambda: pickle.loads(handle)):
+        with pytest.raises(LedgerError, match=r"CANTOPEN|the file is empty; nothing was charged|NOTADB"):
+            call()
+    assert [(file.name, file.stat().st_size) for file in tmp_path.iterdir()] == [("privacy.db", size)] * path.exists()
+    assert path.exists() == (size is not None)
 
 
 @pytest.mark.parametrize("deed", ["delete", "move", "replace", "empty"])

@@ -113,3 +113,12 @@ def test_a_sum_whose_shape_depends_on_the_rows_is_stopped():
 
     with pytest.raises(dps.PlanViolation, match="shape"):
         Rows(3, np.ones((3, 1), np.int64)).sum(row_map, {}, lines=("a",), block=2)
+
+
+def test_an_author_can_not_change_what_was_sealed():
+    array = np.ones(2, np.int64)
+    sealed = Sealed({"a": array})
+    array[:] = 7
+    assert sealed._open()["a"].tolist() == [1, 1]
+    with pytest.raises(ValueError, match="read-only"):
+        sealed.map(lambda sums: {"a": sums["a"].__iadd__(1)})

@@ -139,20 +139,22 @@ def test_the_table_is_single_where_that_is_far_below_the_noise():
 
 def test_capacity_is_told_from_the_noisy_count():
     tree = dps.KDETree(bounds=UNEQUAL, depth=4, max_rows=100)
+    Y = np.zeros((1, 3))
+    full = release(tree, np.zeros((1000, 3)))  # no warning: an error here would lose what was paid for
     with pytest.warns(dps.CapacityWarning, match="max_rows=100"):
-        release(tree, np.zeros((1000, 3)))
+        full.query(Y)
     with pytest.warns(dps.CapacityWarning):
-        release(tree, np.zeros((101, 3)), "substitute")
+        release(tree, np.zeros((101, 3)), "substitute").query(Y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        release(tree, np.zeros((100, 3)), "substitute")
+        release(tree, np.zeros((100, 3)), "substitute").query(Y)
     plan = tree.plan(neighbors="add-remove", **GAUSSIAN)
     none = {name: np.zeros(line.shape, np.int64) for name, (_, line) in plan.lines.items()}
     for errors in (5.9, 6.1):  # a noisy count above the capacity by so many standard errors
         noisy = none | {"A": ((100 + errors * math.sqrt(2) / plan.cost.mu) * tree._grid).astype(np.int64)}
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            release(tree, np.empty((0, 3)), source=ReplayNoise(noisy))
+            release(tree, np.empty((0, 3)), source=ReplayNoise(noisy)).query(Y)
         assert len(caught) == (errors > 6)
 
 
@@ -190,9 +192,9 @@ def test_blueprints_that_make_no_sense(options, words):
     [
         (np.full((4, 3), 0.1234567), ["X: received rows of 3 coordinates", "(n, 2)"]),
         (np.full(7, 0.1234567), ["X: received 1 dimensions", "reshape(-1, 2)"]),
-        (np.full((4, 2), "0.1234567"), ["X: received dtype <U9", "astype(float)"]),
+        (np.full((4, 2), "0.1234567"), ["X: received dtype str_", "np.array(..., dtype=float)"]),
         (np.full((4, 2), 0.1234567 + 0j), ["X: received dtype complex128"]),
-        ([[0.1234567, 0.1234567], ["0.1234567", None]], ["X: received dtype object"]),
+        ([[0.1234567, 0.1234567], ["0.1234567", None]], ["X: received dtype object_"]),
     ],
 )
 def test_arrays_that_do_not_fit(X, words):
@@ -219,3 +221,35 @@ def test_other_refusals():
         tree.plan(neighbors="add-remove", unit="user", **GAUSSIAN)
     with pytest.raises(dps.DPStructError, match="2\\*\\*52"):
         tree.plan(neighbors="add-remove", cost=dps.PureDP(1e-9))
+
+
+@pytest.mark.parametrize("width", [1e-100, 1e-40, 1e36, 1e100])
+def test_boxes_of_any_size_give_the_same_answers(width):
+    """Catches a float32 table for values beyond float32, and squares that leave the doubles."""
+    tree = dps.KDETree(bounds=dps.Box(0, width, dim=2), depth=3)
+    with np.errstate(all="raise"), ZeroNoise():
+        budget = dps.Budget(neighbors="add-remove", **GAUSSIAN)
+        private = budget.release(tree.summarize(np.full((1000, 2), width / 2)), share=1)
+        np.testing.assert_allclose(private.query(np.zeros((1, 2))) / width, [1000.0], rtol=1e-6)
+        np.testing.assert_allclose(private.error(np.zeros((1, 2))) / width, [2 / private.receipt.cost.mu], rtol=1e-6)
+        assert private.count == 1000
+
+
+def test_the_grid_is_decided_in_integers():
+    """Catches a logarithm that rounds: sides whose ratio to their sum is a power of four, or next to one."""
+    for sides, bits in (([1, 3], [29, 29]), ([1, 15], [28, 29]), ([1, 15.000001], [27, 29]), ([1, 1, 1, 1], [29] * 4)):
+        tree = dps.KDETree(bounds=dps.Box([0] * len(sides), sides), depth=4)
+        assert tree._bits.tolist() == bits
+
+
+def test_the_kernels_never_see_another_width():
+    tree = dps.KDETree(bounds=dps.Box(0, 1, dim=40), depth=3)
+    with pytest.raises(dps.InvalidParameter, match="rows of 1"):
+        tree.seal(np.zeros((10, 1)))
+
+
+def test_queries_beyond_all_measure_and_nan_queries_are_answered():
+    private = release(dps.KDETree(bounds=BOX, depth=3), np.zeros((10, 2)))
+    far = np.array([[1e300, -1e300], [np.inf, 0.0]])
+    np.testing.assert_array_equal(private.error(far), private.error(np.clip(far, BOX.low, BOX.high)))
+    assert np.isnan(private.query([[np.nan, 0.0]], outside="raise")).all()
