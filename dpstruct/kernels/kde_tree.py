@@ -19,7 +19,8 @@ from dpstruct.kernels._jit import inline, jit
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-ROWS = 1 << 14  # rows of one block
+ROWS = 1 << 14  # records of one block
+QUERIES = 1 << 19  # numbers of one block of queries
 TILE = 1 << 12  # numbers that take one step together: their intermediate results stay in the nearest caches
 LEAVES = 1 << 17  # leaves counted in one pass, 16 bytes each
 COPIES = 1 << 27  # bytes that thread-private leaves may take together
@@ -237,5 +238,5 @@ def look_up(Y: NDArray[Any], table: NDArray[Any], low: Floats, scale: Floats) ->
         block = as_block(Y, slice(start, stop), slice(None))
         _look_up(block, table.reshape(-1), lows, scales, first, d, out[start:stop])
 
-    blocks.run(task, blocks.spans(len(Y), ROWS))
+    blocks.run(task, blocks.spans(len(Y), max(1, QUERIES // d)))
     return out

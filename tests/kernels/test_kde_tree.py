@@ -161,7 +161,12 @@ def test_order_shards_and_single_rows_do_not_matter(records):
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize(
     "sizes",
-    [{"ROWS": 7}, {"ROWS": 100, "TILE": 1}, {"ROWS": 64, "LEAVES": 1}, {"ROWS": 33, "LEAVES": 1024, "COPIES": 1}],
+    [
+        {"ROWS": 7, "QUERIES": 35},
+        {"ROWS": 100, "TILE": 1, "QUERIES": 1},
+        {"ROWS": 64, "LEAVES": 1},
+        {"ROWS": 33, "LEAVES": 1024, "COPIES": 1},
+    ],
     ids=str,
 )
 def test_blocks_and_threads_do_not_matter(records, monkeypatch, threads, sizes):
