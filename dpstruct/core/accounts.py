@@ -1,4 +1,4 @@
-"""The words and rows of a budget's books: previews, the log, and what a refusal says."""
+"""The prices, words and rows of a budget's books: costs, previews, the log, and what a refusal says."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from dpstruct.core.store import Entry
-from dpstruct.privacy import GDP, Measure
+from dpstruct.errors import InvalidParameter, InvalidType
+from dpstruct.privacy import GDP, ApproxDP, Measure, PureDP
 from dpstruct.privacy.display import remaining, round_down, round_up
 from dpstruct.privacy.filters import Filter
 
 if TYPE_CHECKING:
     from dpstruct.core.budget import Budget
 
-__all__ = ["LogEntry", "Preview", "read_log", "refusal"]
+__all__ = ["LogEntry", "Preview", "charged_for", "cost_of", "read_log", "refusal"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,35 @@ class LogEntry:
     cost: Measure
     share: float
     status: str
+
+
+def cost_of(
+    total: Measure, delta: float, cost: object, epsilon: float | None, share: float | Fraction | None
+) -> GDP | PureDP:
+    """Return the cost of a release that exactly one of the three options states."""
+    if sum(option is not None for option in (cost, epsilon, share)) != 1:
+        raise InvalidParameter("epsilon, share, cost", "none or several of them", "exactly one")
+    if share is not None:
+        return type(total).from_units(Filter(total).share_units(share))
+    if epsilon is not None:
+        return GDP.from_approx_dp(epsilon, delta) if delta else PureDP(epsilon)
+    if isinstance(cost, ApproxDP) and delta:
+        return cost.to_gdp()
+    if not isinstance(cost, GDP | PureDP):
+        expected = "GDP(mu), PureDP(epsilon) or ApproxDP(epsilon, delta)" if delta else "PureDP(epsilon)"
+        raise InvalidType("cost", f"a {type(cost).__name__}", expected)
+    if isinstance(cost, GDP) and not delta:
+        remedy = "a pure budget (delta=0) pays for no Gaussian noise"
+        raise InvalidParameter("cost", repr(cost), "PureDP(epsilon)", remedy)
+    return cost
+
+
+def charged_for(delta: float, cost: GDP | PureDP) -> Measure:
+    """Return a cost in the currency of the budget: a pure one costs mu = 2 Phi^-1(e^eps / (1 + e^eps)) in GDP."""
+    charged = GDP.from_pure(cost) if delta and isinstance(cost, PureDP) else cost
+    if charged.units <= 0:
+        raise InvalidParameter("epsilon, share, cost", "a cost of nothing", "a cost above zero")
+    return charged
 
 
 def read_log(entries: Sequence[Entry], total: Measure) -> list[LogEntry]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dpstruct._version import __version__
 from dpstruct.core import blueprint, door, files
-from dpstruct.core.accounts import LogEntry, Preview, read_log, refusal
+from dpstruct.core.accounts import LogEntry, Preview, charged_for, cost_of, read_log, refusal
 from dpstruct.core.hooks import _noise_source
 from dpstruct.core.plan import Plan
 from dpstruct.core.receipt import Receipt, measure_to_json
@@ -146,32 +146,6 @@ class Budget:
 
     # ---- the price -------------------------------------------------------------------------------------------------
 
-    def _cost(self, cost: object, epsilon: float | None, share: float | Fraction | None) -> GDP | PureDP:
-        """Return the cost that exactly one of the three options states."""
-        if sum(option is not None for option in (cost, epsilon, share)) != 1:
-            raise InvalidParameter("epsilon, share, cost", "none or several of them", "exactly one")
-        if share is not None:
-            return self._measure(Filter(self.total).share_units(share))
-        if epsilon is not None:
-            return GDP.from_approx_dp(epsilon, self.delta) if self.delta else PureDP(epsilon)
-        if isinstance(cost, ApproxDP) and self.delta:
-            return cost.to_gdp()
-        if not isinstance(cost, GDP | PureDP):
-            expected = "GDP(mu), PureDP(epsilon) or ApproxDP(epsilon, delta)" if self.delta else "PureDP(epsilon)"
-            raise InvalidType("cost", f"a {type(cost).__name__}", expected)
-        if isinstance(cost, GDP) and not self.delta:
-            raise InvalidParameter(
-                "cost", repr(cost), "PureDP(epsilon)", "a pure budget (delta=0) pays for no Gaussian noise"
-            )
-        return cost
-
-    def _charged(self, cost: GDP | PureDP) -> Measure:
-        """Return a cost in the currency of this budget: a pure one costs mu = 2 Phi^-1(e^eps / (1 + e^eps)) in GDP."""
-        charged = GDP.from_pure(cost) if self.delta and isinstance(cost, PureDP) else cost
-        if charged.units <= 0:
-            raise InvalidParameter("epsilon, share, cost", "a cost of nothing", "a cost above zero")
-        return charged
-
     def preview(
         self,
         cost: GDP | PureDP | ApproxDP | None = None,
@@ -180,7 +154,7 @@ class Budget:
         share: float | Fraction | None = None,
     ) -> Preview:
         """Return what a release at this price would be charged and leave; charges nothing."""
-        charged = self._charged(self._cost(cost, epsilon, share))
+        charged = charged_for(self.delta, cost_of(self.total, self.delta, cost, epsilon, share))
         left = self._left().units - charged.units
         return Preview(charged, left >= 0, self._measure(max(0, left)))
 
@@ -237,8 +211,8 @@ class Budget:
             raise InvalidParameter("label", f"a {type(label).__name__}", "a text of at most 1000 characters")
         if self._store.durable and _noise_source.get() is not None:
             raise PlanViolation("a budget in a ledger refuses noise that a test injects; use Budget(...) in memory")
-        price = self._cost(cost, epsilon, share)
-        charged = self._charged(price)
+        price = cost_of(self.total, self.delta, cost, epsilon, share)
+        charged = charged_for(self.delta, price)
         plan = summary.structure.plan(cost=price, delta=self.delta or None, neighbors=self.neighbors, unit=self.unit)
         body = self._body(plan, label)
         charge = self._charge(plan, charged, body, key)

@@ -13,7 +13,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["gaussian_weights", "laplace_weights", "moved_within"]
+from dpstruct.core.plan import Scales
+
+__all__ = ["gaussian_weights", "laplace_weights", "moved_within", "variance"]
 
 _RATE = 1 << 30  # Laplace rates are dyadic rationals with this denominator, so that their cost is an exact integer
 
@@ -59,6 +61,24 @@ def laplace_weights(widths: list[Fraction], bits: list[int], depth: int, *, coun
     parts = [max(1, round(2.0**40 * float(r / max(widths)) ** (2 / 3))) for r in widths]
     ends = [cost * 2**b * Fraction(sum(parts), part) for b, part in zip(bits, parts, strict=True)]
     return [ends] + [[w * _RATE / rate for w in ends] for rate in rates]
+
+
+def variance(noise: Scales, depth: int, t: NDArray[np.float64], columns: slice) -> NDArray[np.float64]:
+    """Return the variance, in grid units, of each coordinate's part of the answers at relative positions `t`.
+
+    An answer is ``(1-t) A + t B - 2 sum_l (T_l(y)/w_l) N_l`` grid units, with ``B = n M - A`` where n is public; T_l is
+    linear inside a leaf, so this is exact for the interpolated answer too.
+    """
+
+    def of(name: str) -> NDArray[np.float64]:
+        variances = noise.variance(name)
+        return variances if len(variances) == 1 else variances[columns]
+
+    total = (1 - t) ** 2 * of("A") + t**2 * of("B") if "B" in noise.lines else (1 - 2 * t) ** 2 * of("A")
+    for level in range(depth):
+        inside = t * 2.0**level % 1.0
+        total = total + 4 * np.minimum(inside, 1 - inside) ** 2 * of(f"level{level}")
+    return total
 
 
 @lru_cache(maxsize=64)

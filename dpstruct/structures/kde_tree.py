@@ -17,7 +17,7 @@ from dpstruct.core.progress import bar
 from dpstruct.domain import Box, check_rows, positive_integer
 from dpstruct.errors import InvalidParameter, InvalidType
 from dpstruct.privacy import GDP, PureDP, Relation, RowsWithin
-from dpstruct.structures._schauder import gaussian_weights, laplace_weights, moved_within
+from dpstruct.structures._schauder import gaussian_weights, laplace_weights, moved_within, variance
 
 __all__ = ["KDETree", "PrivateKDETree"]
 
@@ -82,7 +82,7 @@ class PrivateKDETree(Release):
             B = (whole - A.astype(np.uint64)).astype(np.int64)
         values = knots(A, B, [sums[f"level{k}"] for k in range(tree.depth)], tree._widths / tree._grid)
         coarse = max(self.count, 0.0) * 2.0**-21 * float(tree._widths.sum())
-        noise = math.sqrt(_variance(tree, self.receipt, np.zeros((1, tree.dim))).sum())
+        noise = math.sqrt(tree._variance(self.receipt, np.zeros((1, tree.dim))).sum())
         single = coarse <= 0.02 * noise and noise > 1e-30 and np.abs(values).max() < 1e30
         return interleave(values, np.float32 if single else np.float64)
 
@@ -127,12 +127,12 @@ class PrivateKDETree(Release):
             part = slice(start, start + block)
             inside = np.clip(rows[part].astype(np.float64), tree.bounds.low, tree.bounds.high)
             t = np.clip((inside - np.array(tree.bounds.low)) / tree._widths, 0.0, 1.0)
-            variance = _variance(tree, self.receipt, t)
+            spread = tree._variance(self.receipt, t)
             if beyond is not None and "B" in self.transcript:  # the noisy count enters, through A and B
                 share = beyond[part, None] * self._count_weights / tree._widths
                 a, b = self.receipt.variance("A"), self.receipt.variance("B")
-                variance += (tree._widths / tree._grid) ** 2 * (2 * share * ((1 - t) * a + t * b) + share**2 * (a + b))
-            errors[part] = np.sqrt(variance.sum(axis=1))
+                spread += (tree._widths / tree._grid) ** 2 * (2 * share * ((1 - t) * a + t * b) + share**2 * (a + b))
+            errors[part] = np.sqrt(spread.sum(axis=1))
         return errors
 
     def bias(self, Y: ArrayLike) -> Floats:
@@ -326,8 +326,13 @@ class KDETree(Structure[PrivateKDETree]):
         t = np.arange((1 << self.depth) // 2 + 1) / 2.0**self.depth
         columns = np.stack([self._widths, self._grid])
         _, first, times = np.unique(columns, axis=1, return_index=True, return_counts=True)
-        worst = [_variance(self, plan, t[:, None], slice(j, j + 1)).max() for j in first]
+        worst = [self._variance(plan, t[:, None], slice(j, j + 1)).max() for j in first]
         return float(math.sqrt(np.array(worst) @ times))
+
+    def _variance(self, noise: Scales, t: Floats, columns: slice = slice(None)) -> Floats:
+        """Return the variance of each coordinate's part of the answers at relative positions `t`, shape (q, d)."""
+        result: Floats = (self._widths / self._grid)[columns] ** 2 * variance(noise, self.depth, t, columns)
+        return result
 
     def notes(self, plan: Plan[PrivateKDETree]) -> list[str]:
         """Return the bias to expect at `expected_rows`."""
@@ -343,28 +348,6 @@ class KDETree(Structure[PrivateKDETree]):
     def __repr__(self) -> str:
         sides = f"dim={self.dim}" if self.dim > 3 else f"low={self.bounds.low}, high={self.bounds.high}"
         return f"KDETree(Box({sides}), metric={self.metric!r}, depth={self.depth})"
-
-
-def _variance(tree: KDETree, noise: Scales, t: Floats, columns: slice = slice(None)) -> Floats:
-    """Return the variance of each coordinate's part of the answers at relative positions `t`, shape (q, d).
-
-    An answer is ``R/M [(1-t) A + t B - 2 sum_l (T_l(y)/w_l) N_l]``, with ``B = n M - A`` where n is public; T_l is
-    linear inside a leaf, so this is exact for the interpolated answer too.
-    """
-    a = _column(noise.variance("A"), columns)
-    if "B" in noise.lines:
-        variance = (1 - t) ** 2 * a + t**2 * _column(noise.variance("B"), columns)
-    else:
-        variance = (1 - 2 * t) ** 2 * a
-    for level in range(tree.depth):
-        inside = t * 2.0**level % 1.0
-        variance += 4 * np.minimum(inside, 1 - inside) ** 2 * _column(noise.variance(f"level{level}"), columns)
-    result: Floats = (tree._widths / tree._grid)[columns] ** 2 * variance
-    return result
-
-
-def _column(variances: Floats, columns: slice) -> Floats:
-    return variances if len(variances) == 1 else variances[columns]
 
 
 def _kernels(device: str) -> Any:
