@@ -54,7 +54,7 @@ class Scales:
         return np.asarray(variance(kind, np.array(line.scales)), dtype=np.float64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan(Scales, Generic[R]):
     """The price and the noise of one release, known before the data.
 
@@ -110,6 +110,9 @@ class Plan(Scales, Generic[R]):
             "unit": self.unit,
         }
         return hashlib.sha256(blueprint.canonical(parts)).digest()
+
+    def __repr__(self) -> str:
+        return f"<Plan for {self.structure}: {self.guarantee}; worst standard error of one answer {self.error:.6g}>"
 
     def __str__(self) -> str:
         rows = [

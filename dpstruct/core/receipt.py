@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from dpstruct.core.plan import Scales
@@ -10,7 +11,7 @@ from dpstruct.core.records import Terms
 from dpstruct.errors import FileFormatError
 from dpstruct.privacy import GDP, PureDP, Relation
 from dpstruct.privacy import neighbors as relations
-from dpstruct.privacy.display import guarantee
+from dpstruct.privacy.display import guarantee, round_up
 from dpstruct.privacy.events import Event
 
 __all__ = ["Receipt", "measure_from_json", "measure_to_json"]
@@ -33,7 +34,7 @@ def measure_from_json(value: Any) -> GDP | PureDP:
         raise FileFormatError("the receipt states no valid cost") from error
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Receipt(Scales):
     """Record of one charge.
 
@@ -85,6 +86,14 @@ class Receipt(Scales):
     def guarantee(self) -> str:
         """The guarantee of this release on its own, in words."""
         return guarantee(self.cost, self.neighbors, self.unit, self.delta or None)
+
+    def __repr__(self) -> str:
+        share = round_up(Fraction(100 * self.charged.units, self.total.units))
+        note = f" ({self.label})" if self.label else ""
+        return (
+            f"<Receipt {self.uid[:16]} of {self.structure}{note}: {self.guarantee}; charged {share} % of budget "
+            f"{self.budget!r} at {self.at}; noise: {self.noise}>"
+        )
 
     def to_json(self) -> dict[str, object]:
         """Return the JSON form; exact numbers are written as text."""

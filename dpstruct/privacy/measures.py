@@ -120,7 +120,7 @@ class GDP:
         return f"{gdp}, or of epsilon {round_down(self.epsilon_floor(delta))} at delta {round_up(delta)}"
 
     def __repr__(self) -> str:
-        return f"GDP({round_up(self.mu)})"
+        return f"GDP({self.mu!r})"
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -191,7 +191,7 @@ class PureDP:
         return f"{round_down(self.floor)}-DP"
 
     def __repr__(self) -> str:
-        return f"PureDP({round_up(self.epsilon)})"
+        return f"PureDP({self.epsilon!r})"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -213,7 +213,7 @@ class ApproxDP:
     Examples
     --------
     >>> ApproxDP(1, 1e-6)
-    ApproxDP(1, 1e-6)
+    ApproxDP(1.0, 1e-06)
     """
 
     epsilon: float
@@ -232,7 +232,7 @@ class ApproxDP:
         return f"({round_up(self.epsilon)}, {round_up(self.delta)})-DP"
 
     def __repr__(self) -> str:
-        return f"ApproxDP({round_up(self.epsilon)}, {round_up(self.delta)})"
+        return f"ApproxDP({self.epsilon!r}, {self.delta!r})"
 
 
 Measure = GDP | PureDP

@@ -325,3 +325,11 @@ def test_an_amended_total_is_told_wherever_it_is_claimed(tmp_path):
     assert (before.receipt.budget, after.receipt.budget) == ("a", "a (total amended)")
     after.save(tmp_path / "a.dps")
     assert dps.load(tmp_path / "a.dps").receipt == after.receipt
+
+
+def test_what_remains_prints_as_a_number_that_fits():
+    budget = gdp()
+    budget.release(SUMMARY, share=1 / 3)
+    shown = eval(repr(budget.remaining), {"GDP": dps.GDP})
+    assert shown == budget.remaining
+    budget.release(SUMMARY, cost=shown)

@@ -93,3 +93,15 @@ def test_equal_requests_have_equal_digests_and_others_do_not():
     plans = [TREE.plan(epsilon=e, delta=1e-6, neighbors=r) for e in (0.5, 0.6) for r in RELATIONS]
     assert len({plan.request() for plan in plans}) == len(plans)
     assert TREE.plan(epsilon=0.5, delta=1e-6, neighbors="add-remove").request() == plans[0].request()
+
+
+def test_a_plan_and_a_receipt_show_themselves_in_one_line():
+    plan = TREE.plan(epsilon=0.5, delta=1e-6, neighbors="add-remove")
+    budget = dps.Budget(epsilon=1.0, delta=1e-6, neighbors="add-remove")
+    receipt = budget.release(TREE.summarize(np.zeros((3, 2))), cost=plan.cost, label="first").receipt
+    for text in (repr(plan), repr(receipt)):
+        assert "(0.5, 1e-6)-DP from 0.1242-GDP for add-remove neighbors, unit row" in text
+        assert len(text) < 400
+        assert "\n" not in text
+    assert "(first)" in repr(receipt)
+    assert "27.49 % of budget 'memory'" in repr(receipt)

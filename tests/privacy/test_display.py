@@ -41,11 +41,13 @@ def test_known_digits():
     assert (round_up(1 / 3, 2), round_down(Fraction(2, 3), 2), round_up(Fraction(2, 3), 2)) == ("0.34", "0.66", "0.67")
 
 
-def test_reprs_claim_upwards():
-    assert repr(GDP(0.23670438)) == "GDP(0.2368)"
-    assert repr(PureDP(0.123412)) == "PureDP(0.1235)"
-    assert repr(ApproxDP(1.00001, 1.00001e-6)) == "ApproxDP(1.001, 1.001e-6)"
-    assert repr(GDP(0.1)) == "GDP(0.1)"
+def test_reprs_are_exact_and_claims_round_up():
+    for measure in (GDP(0.23670438), GDP(0.1), PureDP(0.123412), ApproxDP(1.00001, 1.00001e-6)):
+        assert eval(repr(measure)) == measure
+    assert GDP(0.23670438).claim() == "0.2368-GDP"
+    assert PureDP(0.123412).claim() == "0.1235-DP"
+    assert ApproxDP(1.00001, 1.00001e-6).claim() == "(1.001, 1.001e-6)-DP"
+    assert GDP(0.1).claim() == "0.1-GDP"
 
 
 def test_a_typed_budget_is_printed_as_typed():

@@ -58,7 +58,7 @@ def test_claims_are_the_least_double_above_and_floors_the_largest_affordable(uni
 def test_nothing_left():
     for measure in (GDP.from_units(0), PureDP.from_units(0)):
         assert measure.units == measure.floor == measure.delta(0.0) == 0
-        assert repr(measure).endswith("(0)")
+        assert repr(measure).endswith("(0.0)")
         assert "0-" in measure.claim(1e-6)
         assert "0-" in measure.room(1e-6)
     assert GDP.from_units(0).mu == GDP.from_units(0).epsilon(1e-6) == GDP.from_units(0).epsilon_floor(1e-6) == 0
