@@ -101,7 +101,8 @@ class RefinedTree(DistanceTree):
         """For each node, its sibling's ``(intercept, slope)`` of the answer as a function of y - low."""
         sibling = np.arange(2 * self._cells) ^ 1
         sign = np.where(sibling & 1, 1.0, -1.0)  # a sibling to the right has an odd index
-        return np.stack([sign * sums[:, sibling], -sign * counts[:, sibling]], axis=2).astype(np.float32)
+        lines = np.stack([sign * sums[:, sibling], -sign * counts[:, sibling]], axis=2)
+        return lines.astype(np.float32, order="C")  # "K" would keep the layout of the fancy index, and walk slower
 
     def _walker(self, tables: Table) -> Callable[[Array, Array], None]:
         from dpstruct.kernels.reference_tree import path_sums
