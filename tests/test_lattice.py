@@ -35,7 +35,7 @@ def test_a_record_depends_on_itself_alone(V, norm):
 @given(rows)
 def test_inside_the_bound_the_error_is_below_one_step_and_toward_zero(V):
     V = np.nan_to_num(V, nan=0.0, posinf=0.0, neginf=0.0)
-    V = V[(np.abs(V).sum(axis=1) <= 1)]
+    V = V[(np.abs(V) <= 1 / V.shape[1]).all(axis=1)]
     scaled = V * 2.0**20
     Q = to_lattice(V, bound=1.0, bits=20)
     assert (np.abs(Q) <= np.abs(scaled)).all()
