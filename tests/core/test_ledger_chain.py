@@ -263,4 +263,6 @@ def test_old_sqlite_without_strict_tables(monkeypatch, tmp_path):
     monkeypatch.undo()
     store.open("visits", TERMS)
     fill(store)
+    store.verify()
+    assert store.spent("visits") > 0
     store.close()
