@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -60,7 +60,7 @@ def encode(structure: Structure[Any], transcript: Mapping[str, NDArray[np.int64]
     return bytes(to_bytes(tensors, metadata={"dpstruct": blueprint.canonical(label).decode()}))
 
 
-def split(data: bytes) -> tuple[dict[str, str], dict[str, NDArray[np.int64]]]:
+def split(data: bytes, allowed: Sequence[str] = ("I64",)) -> tuple[dict[str, str], dict[str, NDArray[np.int64]]]:
     """Return metadata and tensors of safetensors bytes, or raise `FileFormatError`."""
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
@@ -73,8 +73,8 @@ def split(data: bytes) -> tuple[dict[str, str], dict[str, NDArray[np.int64]]]:
         metadata = header.get("__metadata__", {}) if isinstance(header, dict) else None
         if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
             raise FileFormatError("the safetensors metadata are malformed")
-        if any(entry.get("dtype") != "I64" for name, entry in header.items() if name != "__metadata__"):
-            raise FileFormatError("a tensor is not int64")
+        if any(entry.get("dtype") not in allowed for name, entry in header.items() if name != "__metadata__"):
+            raise FileFormatError(f"a tensor is not of type {' or '.join(allowed)}")
         return metadata, from_bytes(data)
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, FileFormatError):

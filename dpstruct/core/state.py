@@ -6,26 +6,29 @@ A `Sealed` value has no array, no length, no ``==`` and no pickle. Only `dpstruc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dpstruct.errors import PlanViolation
 
-__all__ = ["RowMap", "Rows", "Sealed", "State", "Sums", "Unreadable"]
+__all__ = ["Cache", "RowMap", "Rows", "Sealed", "State", "Sums", "Unreadable"]
 
 Integers = NDArray[np.int64]
+_LATTICE = (np.int16, np.int32, np.int64)
 
 
 class RowMap(Protocol):
     """A pure module-level function: exact sums over a block of lattice rows, given released arrays.
 
     It must be additive, ``row_map(a and b) == row_map(a) + row_map(b)`` modulo 2**64, and use integers only where a
-    bound is claimed; `dpstruct.testing.check_structure` tests both.
+    bound is claimed; `dpstruct.testing.check_structure` tests both. Given a cache it is called with a third argument,
+    the block's part of it, shape (rows, k), and may change it in place: each row from that row, its own part of the
+    cache and released values alone.
     """
 
-    def __call__(self, rows: Integers, public: Mapping[str, NDArray[np.generic]], /) -> Sequence[Integers]:
+    def __call__(self, rows: Any, public: Mapping[str, NDArray[np.generic]], /, *cache: Any) -> Sequence[Integers]:
         """Return one int64 array per line."""
 
 
@@ -59,13 +62,13 @@ def add_wrapping(a: Integers, b: Integers) -> Integers:
     return total
 
 
-def _exact(values: Mapping[str, NDArray[np.generic]]) -> dict[str, Integers]:
+def _exact(values: Mapping[str, NDArray[np.generic]], allowed: Sequence[type] = (np.int64,)) -> dict[str, Integers]:
     """Return the arrays, read-only and contiguous; a writeable one is copied, since its owner could change it."""
     sealed: dict[str, Integers] = {}
     for name, array in values.items():
-        if not isinstance(array, np.ndarray) or array.dtype != np.int64:
+        if not isinstance(array, np.ndarray) or array.dtype not in allowed:
             raise PlanViolation(f"line {name!r} must be an int64 array: only exact integers may be released")
-        sealed[name] = array.astype(np.int64, order="C", copy=array.flags.writeable)
+        sealed[name] = array.astype(array.dtype, order="C", copy=array.flags.writeable)
         sealed[name].setflags(write=False)
     return sealed
 
@@ -117,29 +120,63 @@ class Sums(State):
         return Sums(self._units + other._units, {name: add_wrapping(mine[name], theirs[name]) for name in mine})
 
 
+class Cache(Unreadable):
+    """Private numbers beside sealed rows, for the rounds of one release; made by `Rows.cache`, zero at first."""
+
+    __slots__ = ("__parts",)
+
+    def __init__(self, parts: Sequence[NDArray[np.float64]]) -> None:
+        self.__parts = tuple(parts)
+
+    def _open(self) -> tuple[NDArray[np.float64], ...]:
+        return self.__parts
+
+
 class Rows(State):
-    """Lattice rows in shards, for structures that need several passes."""
+    """Lattice rows in shards, for structures that need several passes.
+
+    Parameters
+    ----------
+    units : int
+        Number of units, published where it is public.
+    *shards : ndarray of int16, int32 or int64, shape (n, ...)
+        One lattice row per record.
+    """
 
     __slots__ = ("__shards",)
 
-    def __init__(self, units: int, *shards: Integers) -> None:
+    def __init__(self, units: int, *shards: NDArray[np.signedinteger[Any]]) -> None:
         self._units = units
-        self.__shards = tuple(_exact({"rows": shard})["rows"] for shard in shards)
+        self.__shards = tuple(_exact({"rows": shard}, _LATTICE)["rows"] for shard in shards)
+
+    def cache(self, width: int) -> Cache:
+        """Return a sealed store of `width` zeros per row, to be handed to `sum` in every round of one release."""
+        return Cache([np.zeros((len(shard), width)) for shard in self.__shards])
 
     def sum(
-        self, row_map: RowMap, public: Mapping[str, NDArray[np.generic]], *, lines: Sequence[str], block: int = 1 << 16
+        self,
+        row_map: RowMap,
+        public: Mapping[str, NDArray[np.generic]],
+        *,
+        lines: Sequence[str],
+        block: int = 1 << 16,
+        cache: Cache | None = None,
     ) -> Sealed:
         """Return the sealed exact sums of ``row_map(rows, public)``, named `lines`, over all shards.
 
-        The map is called once on no rows, which fixes the shapes, and then on blocks of at most `block` rows.
+        The map is called once on no rows, which fixes the shapes, and then on blocks of at most `block` rows; with a
+        `cache`, as ``row_map(rows, public, part of the cache)``.
         """
-        width = self.__shards[0].shape[1:]
-        totals = [np.asarray(part, dtype=np.int64) for part in row_map(np.empty((0, *width), np.int64), public)]
+        first = self.__shards[0]
+        stores = () if cache is None else cache._open()
+        none = [store[:0] for store in stores[:1]]
+        totals = [np.array(part, dtype=np.int64) for part in row_map(first[:0], public, *none)]
         if len(totals) != len(lines):
             raise PlanViolation(f"{len(lines)} lines are named but the row map returned {len(totals)} sums")
-        for shard in self.__shards:
+        for k, shard in enumerate(self.__shards):
             for start in range(0, len(shard), block):
-                parts = row_map(shard[start : start + block], public)
+                rows = slice(start, start + block)
+                parts = row_map(shard[rows], public, *(store[rows] for store in stores[k : k + 1]))
                 totals = [add_wrapping(total, part) for total, part in zip(totals, parts, strict=True)]
         return Sealed(dict(zip(lines, totals, strict=True)))
 

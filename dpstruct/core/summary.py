@@ -94,14 +94,15 @@ class Summary(Unreadable, Generic[R]):
 
         if not isinstance(data, bytes):
             raise InvalidType("data", f"a {type(data).__name__}", "bytes")
-        metadata, arrays = split(data)
+        metadata, arrays = split(data, ("I16", "I32", "I64"))
         try:
             label: dict[str, Any] = json.loads(metadata.get("dpstruct-unprotected", ""))
             kind, units, written = label["summary"], int(label["units"]), label["structure"]
         except (ValueError, KeyError, TypeError) as error:
             raise FileFormatError("these bytes are not an unprotected summary") from error
         empty = structure.seal(*structure.no_rows(), device="cpu")
-        if written != blueprint.encode(structure) or any(array.dtype != np.int64 for array in arrays.values()):
+        dtype = empty._open()[0].dtype if isinstance(empty, Rows) else np.dtype(np.int64)
+        if written != blueprint.encode(structure) or any(array.dtype != dtype for array in arrays.values()):
             raise FileFormatError(f"these bytes are not a summary of {structure}")
         state: State
         if kind == "sums" and isinstance(empty, Sums):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpstruct.core import Plan, Rounds, Rows, Sealed, Structure, Summary, door
-from dpstruct.core.state import RowMap
+from dpstruct.core.state import Cache, RowMap
 from dpstruct.errors import PlanViolation
 from dpstruct.testing.sources import SeededNoise, ZeroNoise
 from dpstruct.testing.violation import Data
@@ -59,7 +59,13 @@ class _WatchedRows(Rows):
         self._asked = asked
 
     def sum(
-        self, row_map: RowMap, public: Mapping[str, NDArray[np.generic]], *, lines: Sequence[str], block: int = 1 << 16
+        self,
+        row_map: RowMap,
+        public: Mapping[str, NDArray[np.generic]],
+        *,
+        lines: Sequence[str],
+        block: int = 1 << 16,
+        cache: Cache | None = None,
     ) -> Sealed:
         """Sum as the original does."""
         name = f"{getattr(row_map, '__module__', '')}.{getattr(row_map, '__qualname__', '<object>')}"
@@ -69,7 +75,7 @@ class _WatchedRows(Rows):
             )
         arrays = [(key, np.asarray(value).tobytes()) for key, value in sorted(public.items())]
         self._asked.append((name, *arrays))
-        return super().sum(row_map, public, lines=lines, block=block)
+        return super().sum(row_map, public, lines=lines, block=block, cache=cache)
 
 
 def follow(

@@ -6,8 +6,11 @@ import pickle
 
 import numpy as np
 import pytest
+from oracle.toy import Location
+from safetensors.numpy import save
 
 import dpstruct as dps
+from dpstruct.core.files import split
 from dpstruct.core.state import Rows, Sealed
 from dpstruct.core.summary import Summary
 
@@ -122,3 +125,42 @@ def test_an_author_can_not_change_what_was_sealed():
     assert sealed._open()["a"].tolist() == [1, 1]
     with pytest.raises(ValueError, match="read-only"):
         sealed.map(lambda sums: {"a": sums["a"].__iadd__(1)})
+
+
+def count_up(rows, public, cache):
+    cache += rows * public["step"]
+    return [cache.sum(axis=0).astype(np.int64)]
+
+
+def test_a_cache_stays_with_its_rows_and_its_release():
+    rows = np.arange(7, dtype=np.int16)[:, None]
+    for state in (Rows(7, rows), Rows(3, rows[:3])._merge(Rows(4, rows[3:]))):
+        for _ in range(2):  # a second release starts from zeros again
+            cache = state.cache(1)
+            found = [
+                state.sum(count_up, {"step": np.int64(step)}, lines=("a",), block=2, cache=cache)._open()["a"].tolist()
+                for step in (1, 10)
+            ]
+            assert found == [[21], [231]]
+    with pytest.raises(TypeError, match="un-noised"):
+        np.asarray(cache)
+
+
+class Narrow(Location):
+    def seal(self, X, device="auto"):
+        return Rows(len(X), super().seal(X)._open()[0].astype(np.int32))
+
+
+def test_rows_keep_their_width_in_bits_and_travel_as_bytes():
+    structure = Narrow(dps.Ball(1.0, dim=2))
+    X = np.random.default_rng(0).normal(size=(5, 2))
+    whole = structure.summarize(X)
+    assert whole._open()._open()[0].dtype == np.int32
+    moved = dps.Summary.from_unprotected_bytes(structure, whole.to_unprotected_bytes())
+    assert np.array_equal(moved._open()._open()[0], whole._open()._open()[0])
+    metadata, arrays = split(whole.to_unprotected_bytes(), ("I32",))
+    wide = save({name: array.astype(np.int64) for name, array in arrays.items()}, metadata=metadata)
+    with pytest.raises(dps.FileFormatError):
+        dps.Summary.from_unprotected_bytes(structure, wide)
+    with pytest.raises(dps.PlanViolation, match="int64"):
+        Rows(1, np.ones((1, 1)))
