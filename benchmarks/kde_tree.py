@@ -1,6 +1,6 @@
 """KDETree against its rivals: error, real data, query speed and build.
 
-    python benchmarks/kde_tree.py [--only error,digits,query,build]
+    python benchmarks/kde_tree.py [--only error,metrics,digits,query,build]
 
 The rivals are the trees of arXiv 2403.08917 (`BackursTree`) and 2409.01688 (`RefinedTree`), compiled and laid out as
 well as ours. Error ratios are theirs over ours. Results go to ``benchmarks/results/kde_tree.json``.
@@ -65,6 +65,54 @@ def _z(errors):
 
 def _near_one(what, value, **facts):
     return row(what, value, "", target="1.00 +- 0.03", met=bool(abs(value - 1) <= 0.03), **facts)
+
+
+# ---- the other metrics -----------------------------------------------------------------------------------------------
+
+
+def metrics(releases=3000):
+    """Worst standard error over that of a single Gaussian answer to the worst query, and measured over predicted error.
+
+    One answer at the worst y moves by at most the largest distance that one record can have from it.
+    """
+    rows, mu = [], dps.GDP.from_approx_dp(1.0, DELTA).mu
+    cases = [
+        ("sqeuclidean", None, box(0, 2, 8), 8 * 4.0, 1.0),
+        ("lp", 4, box(0, 2, 8), 8 * 16.0, 1.0),
+        ("lp", 0.5, box(0, 2, 8), 8 * 2**0.5, 1.2),
+        ("lp", 1.5, box(0, 2, 8), 8 * 2**1.5, 1.32),
+        ("lp", 1.75, box(0, 2, 8), 8 * 2**1.75, 1.2),
+        *(
+            ("l2", None, dps.Ball(1.0, dim=d), 2.0, limit)
+            for d, limit in ((2, 1.58), (3, 2.01), (4, 2.37), (8, 2.51), (64, 2.51))
+        ),
+    ]
+    for metric, p, bounds, alone, limit in cases:
+        tree = dps.KDETree(bounds=bounds, metric=metric, p=p)
+        for neighbors in ("add-remove", "substitute"):
+            plan = tree.plan(epsilon=1.0, delta=DELTA, neighbors=neighbors)
+            facts = {"metric": metric, "p": p, "d": tree.dim, "neighbors": neighbors, "epsilon": 1.0, "delta": DELTA}
+            target = limit if neighbors == "add-remove" else None
+            value = plan.error * mu / alone
+            what = "worst std / std of a single Gaussian answer"
+            rows.append(row(what, value, "x", **facts) if target is None else at_most(what, value, target, **facts))
+            rows.append(_near_one("std of an answer / error()", _measured(tree, neighbors, releases), **facts))
+    return rows
+
+
+def _measured(tree, neighbors, releases):
+    """Root mean square over queries and releases of no records of noise over `error`; 5 queries at once."""
+    rng = np.random.default_rng(2)
+    if isinstance(tree.bounds, dps.Ball):
+        Y = rng.standard_normal((5, tree.dim))
+        Y /= np.linalg.norm(Y, axis=1, keepdims=True)
+    else:
+        Y = rng.uniform(tree.bounds.low, tree.bounds.high, (5, tree.dim))
+    if tree.depth is not None:  # noise does not depend on the depth: a small tree gives the same answers faster
+        tree = dps.KDETree(bounds=tree.bounds, metric=tree.metric, p=tree.p, depth=4, directions=tree.directions)
+    summary = tree.summarize(np.empty((0, tree.dim)))
+    draws = [release(tree, None, neighbors=neighbors, summary=summary) for _ in range(releases)]
+    return _rms(np.array([private.query(Y) for private in draws]) / draws[0].error(Y))
 
 
 # ---- real data -------------------------------------------------------------------------------------------------------
@@ -243,4 +291,4 @@ if __name__ == "__main__":
     if "--child" in sys.argv:
         child()
     else:
-        main("kde_tree", {"error": error, "digits": digits, "query": query, "build": build})
+        main("kde_tree", {"error": error, "metrics": metrics, "digits": digits, "query": query, "build": build})

@@ -198,7 +198,7 @@ def tents(leaves: Integers, bits: Integers) -> tuple[Integers, Integers, list[In
     return A, (half * count)[:, 0] - A, levels[::-1]
 
 
-def knots(A: Integers, B: Integers, N: list[Integers], factor: Floats) -> Floats:
+def knots(A: Integers, B: Integers, N: list[Any], factor: Floats) -> Floats:
     """Return the distance sums at the ``2**depth + 1`` knots of every coordinate, ``(d, 2**depth + 1)``.
 
     `A`, `B` and `N` are (noised) outputs of `tents`; `factor` turns grid units into the user's.

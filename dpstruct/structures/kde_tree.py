@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dpstruct.core import Group, Line, Plan, Release, Structure, Summary, Sums
-from dpstruct.core.plan import Scales
+from dpstruct.core import Group, Plan, Release, Structure, Summary, Sums
 from dpstruct.core.progress import bar
-from dpstruct.domain import Box, check_rows, positive_integer
-from dpstruct.errors import InvalidParameter, InvalidType
-from dpstruct.privacy import GDP, PureDP, Relation, RowsWithin
-from dpstruct.structures._schauder import gaussian_weights, laplace_weights, moved_within, variance
+from dpstruct.domain import Ball, Box, check_rows, positive_integer
+from dpstruct.errors import InvalidParameter
+from dpstruct.privacy import GDP, PureDP, Relation
+from dpstruct.structures._distance import Floats, Form, inward
+from dpstruct.structures._distance_grid import GridForm
+from dpstruct.structures._distance_l1 import L1Form
+from dpstruct.structures._distance_moments import EvenPowerForm, SquaredForm
+from dpstruct.structures._distance_options import check_bounds, choose_depth, choose_directions, choose_power, dim_of
+from dpstruct.structures._distance_slices import CentredSlices, PlainSlices
 
 __all__ = ["KDETree", "PrivateKDETree"]
 
-Floats = NDArray[np.float64]
 Outside = Literal["clip", "extend", "raise"]
 
 
 class PrivateKDETree(Release):
-    """Answers ``f(y) = sum_i |x_i - y|_1`` for any y, for ever, from one noised tree.
+    """Answers ``f(y) = sum_i dist(x_i, y)`` for any y, for ever, from one set of noised sums.
 
-    Every answer is unbiased at the knots of the tree and carries the standard error that `error` states in closed form;
-    between knots the interpolation adds at most `bias`. Made by `Budget.release` or `dpstruct.load`.
+    Every answer carries the standard error that `error` states in closed form; `bias` bounds what grids and
+    interpolation add. Made by `Budget.release` or `dpstruct.load`.
     """
 
     @property
@@ -41,61 +42,34 @@ class PrivateKDETree(Release):
     @cached_property
     def count(self) -> float:
         """Number of records: exact where it is public (substitute), else the released noisy count."""
-        if "n" in self.transcript:
-            return float(self.transcript["n"])
-        ends = self.transcript["A"].astype(np.float64) + self.transcript["B"].astype(np.float64)
-        return float(self._count_weights @ (ends / self.structure._grid))
+        return float(self.transcript["n"]) if "n" in self.transcript else self._counted[0]
 
-    @cached_property
+    @property
     def count_error(self) -> float:
-        """Standard error of `count`: sqrt(2)/mu for a Gaussian release under add-remove, 0 where n is public."""
-        if "n" in self.transcript:
-            return 0.0
-        return float(math.sqrt(self._count_weights**2 @ self._count_variances))
+        """Standard error of `count`: sqrt(2)/mu for l1 under GDP and add-remove, 0 where n is public."""
+        return 0.0 if "n" in self.transcript else self._counted[1]
 
     @cached_property
-    def _count_variances(self) -> Floats:
-        """Variance of the count that each coordinate gives: all d of them count the same records."""
-        variances: Floats = (self.receipt.variance("A") + self.receipt.variance("B")) / self.structure._grid**2
-        return variances
-
-    @cached_property
-    def _count_weights(self) -> Floats:
-        weights: Floats = 1 / self._count_variances
-        weights /= weights.sum()
-        return weights
+    def _counted(self) -> tuple[float, float]:
+        return self.structure._form.count(self)
 
     def _row_count(self) -> tuple[float, float]:
         return self.count, 6 * self.count_error
 
     @cached_property
-    def _table(self) -> NDArray[Any]:
-        """Look-up table (d, 2**depth, 2): float32 where its rounding stays below 2 % of the noise."""
-        from dpstruct.kernels.kde_tree import interleave, knots
-
-        tree, sums = self.structure, self.transcript
-        A = sums["A"]
-        if "B" in sums:
-            B = sums["B"]
-        else:  # A + B = n M is public; modulo 2**64, like all sums
-            whole = sums["n"].astype(np.uint64) << tree._bits.astype(np.uint64)
-            B = (whole - A.astype(np.uint64)).astype(np.int64)
-        values = knots(A, B, [sums[f"level{k}"] for k in range(tree.depth)], tree._widths / tree._grid)
-        coarse = max(self.count, 0.0) * 2.0**-21 * float(tree._widths.sum())
-        noise = math.sqrt(tree._variance(self.receipt, np.zeros((1, tree.dim))).sum())
-        single = coarse <= 0.02 * noise and noise > 1e-30 and np.abs(values).max() < 1e30
-        return interleave(values, np.float32 if single else np.float64)
+    def _table(self) -> Any:
+        return self.structure._form.table(self)
 
     def query(self, Y: ArrayLike, *, outside: Outside = "clip", device: str = "auto") -> Floats:
-        """Return the sums of l1 distances from each query to all records.
+        """Return the sums of distances from each query to all records.
 
         Parameters
         ----------
         Y : array-like, shape (q, d)
             Queries, in the units of the data. A row with a NaN gets a NaN.
         outside : {"clip", "extend", "raise"}
-            Queries out of the box are clipped to it, or answered beyond it by adding ``count * |y - clip(y)|_1``, or
-            refused.
+            Queries out of the bounds are clipped to them, or answered beyond them (l1: by adding
+            ``count * |y - clip(y)|_1``; sqeuclidean and even powers: by their polynomial), or refused.
         device : {"auto", "cpu", "cuda"}
             Where to compute.
 
@@ -103,80 +77,82 @@ class PrivateKDETree(Release):
         -------
         ndarray of float64, shape (q,)
         """
-        rows, beyond = self._queries(Y, outside)
+        rows, extend = self._queries(Y, outside)
         self._warn_of_capacity()
-        tree = self.structure
-        look_up = _kernels(device).look_up
-        answers: Floats = look_up(rows, self._table, np.array(tree.bounds.low), 2.0**tree.depth / tree._widths)
-        return answers if beyond is None else answers + self.count * beyond
+        parts = [
+            self.structure._form.answers(self, rows[part], extend=extend, device=device) for part in self._blocks(rows)
+        ]
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     def mean(self, Y: ArrayLike, *, outside: Outside = "clip", device: str = "auto") -> Floats:
-        """Return the average l1 distance from each query to a record: `query` over ``max(count, 1)``."""
+        """Return the average distance from each query to a record: `query` over ``max(count, 1)``."""
         return self.query(Y, outside=outside, device=device) / max(self.count, 1.0)
 
     def error(self, Y: ArrayLike, *, outside: Outside = "clip") -> Floats:
         """Return the standard error of each answer of `query`, shape (q,), exactly, from public values only.
 
-        For a Gaussian release it is ``sum(R) / mu`` at the knots and at most that elsewhere (R: sides of the box), what
-        a single answer at an opposite corner would need: the other queries are free.
+        For a Gaussian l1 release it is ``sum(R) / mu`` at the knots and at most that elsewhere (R: sides of the box),
+        what a single answer at an opposite corner would need: the other queries are free.
         """
-        rows, beyond = self._queries(Y, outside)
-        tree, errors = self.structure, np.empty(len(rows))
-        block = max(1, (1 << 18) // tree.dim)
+        rows, extend = self._queries(Y, outside)
+        errors = np.empty(len(rows))
+        block = max(1, (1 << 18) // self.structure._width)
         for start in range(0, len(rows), block):
             part = slice(start, start + block)
-            inside = np.clip(rows[part].astype(np.float64), tree.bounds.low, tree.bounds.high)
-            t = np.clip((inside - np.array(tree.bounds.low)) / tree._widths, 0.0, 1.0)
-            spread = tree._variance(self.receipt, t)
-            if beyond is not None and "B" in self.transcript:  # the noisy count enters, through A and B
-                share = beyond[part, None] * self._count_weights / tree._widths
-                a, b = self.receipt.variance("A"), self.receipt.variance("B")
-                spread += (tree._widths / tree._grid) ** 2 * (2 * share * ((1 - t) * a + t * b) + share**2 * (a + b))
-            errors[part] = np.sqrt(spread.sum(axis=1))
+            errors[part] = np.sqrt(self.structure._form.spread(self, rows[part], extend=extend))
         return errors
 
     def bias(self, Y: ArrayLike) -> Floats:
         """Return an upper bound on the bias of each answer, shape (q,), from the release only.
 
-        Interpolation adds between 0 and ``count * R_j / 2**(depth + 1)`` per coordinate (only records in the query's
-        own leaf count, and none at a knot); rounding records to the grid at most ``count * R_j / M_j``.
+        For l1, interpolation adds between 0 and ``count * R_j / 2**(depth + 1)`` per coordinate (only records in the
+        query's own leaf count, and none at a knot); rounding records to the grid at most ``count * R_j / M_j``. For l2
+        the bound is about leaves and grids; the relative error of slicing, public and without noise, comes on top.
         """
         rows, _ = self._queries(Y, "clip")
-        return np.full(len(rows), (max(self.count, 0.0) + 2 * self.count_error) * self.structure._bias)
+        return np.full(len(rows), (max(self.count, 0.0) + 2 * self.count_error) * self.structure._form.bias)
 
-    def _queries(self, Y: ArrayLike, outside: str) -> tuple[NDArray[Any], Floats | None]:
-        """Return the checked queries and, for "extend", the l1 distance of each to the box."""
-        rows = check_rows("Y", Y, self.structure.dim)
+    def _blocks(self, rows: NDArray[Any]) -> list[slice]:
+        """Return the blocks of queries: one for metrics whose kernels read the queries as they are."""
+        step = len(rows) if self.structure.metric in ("l1", "lp") else (1 << 22) // self.structure._width + 1
+        return [slice(start, start + step) for start in range(0, max(len(rows), 1), max(step, 1))]
+
+    def _queries(self, Y: ArrayLike, outside: str) -> tuple[NDArray[Any], bool]:
+        """Return the checked queries, and whether to answer beyond the bounds."""
+        tree = self.structure
+        rows = check_rows("Y", Y, tree.dim)
         if outside == "clip":
-            return rows, None
+            return rows, False
+        if outside == "extend" and not tree._form.extends:
+            raise InvalidParameter("outside", "'extend'", f'"clip" or "raise" for metric {tree.metric!r}')
         if outside not in ("extend", "raise"):
             raise InvalidParameter("outside", repr(outside), '"clip", "extend" or "raise"')
-        box = self.structure.bounds
-        exact = rows.astype(np.float64)
-        distance: Floats = np.abs(exact - np.clip(exact, box.low, box.high)).sum(axis=1)
-        if outside == "raise" and (distance > 0).any():
+        if outside == "raise" and tree._outside(rows).any():
             raise InvalidParameter(
                 "Y", "queries out of the bounds", "queries inside", 'or pass outside="clip" or "extend"'
             )
-        return rows, distance
+        return rows, outside == "extend"
 
 
 @dataclass(frozen=True)
 class KDETree(Structure[PrivateKDETree]):
-    """Sums of l1 distances with the error of one single private answer, whatever the number of queries.
-
-    Per coordinate the records' distances are stored in the Faber-Schauder basis: exact integer sums of tents, noised
-    once. The release answers any query with standard error at most ``sum(R) / mu`` (R: sides of the box).
+    """Sums of distances with (nearly) the error of one single private answer, whatever the number of queries.
 
     Parameters
     ----------
-    bounds : Box
-        Public box with a dimension; records are clipped to it, NaN and infinities become its midpoint.
-    metric : {"l1"}
-        Distance.
+    bounds : Box or Ball
+        Public domain with a dimension; records are clipped to it, NaN and infinities become its midpoint. A Ball serves
+        "l2" and "sqeuclidean".
+    metric : {"l1", "l2", "sqeuclidean", "lp"}
+        Distance: ``sum |x_j - y_j|``, ``|x - y|_2``, its square, or ``sum |x_j - y_j|**p``.
+    p : float, optional
+        Power for "lp": any in (0, 2], or even up to 16.
     depth : int, optional
-        Each coordinate has ``2**depth`` leaves; noise does not depend on it, interpolation bias falls with it. Default
-        ``min(12, 22 - ceil(log2(d)))``.
+        Each coordinate, or direction, has ``2**depth`` leaves (grid cells for fractional p); noise does not depend on
+        it, interpolation bias falls with it. Default ``min(12, 22 - ceil(log2(d)))`` for trees, 8 for l2 above four
+        coordinates, 8 for fractional p; the polynomial metrics have none.
+    directions : int, optional
+        Number of public directions for "l2" (a multiple of d for d >= 4). Default 64 for d = 2, else about 256.
     max_rows : int
         Public capacity; sums beyond it may wrap modulo 2**64, which stays private but is useless.
     expected_rows : int, optional
@@ -184,11 +160,19 @@ class KDETree(Structure[PrivateKDETree]):
 
     Notes
     -----
-    Records: integers ``0 .. 2**F`` per coordinate, each from its own record alone. Neighbours: add-remove, substitute,
-    and `RowsWithin` (its own smaller sensitivity under GDP, charged as substitute under pure DP). Sensitivity: joint
-    over all lines, proved in `dpstruct.structures._schauder`, attacked by ``tests/structures/test_kde_tree.py``. Error
-    under pure DP: at most ``C sum(R**(2/3))**1.5 / epsilon`` with C = 3.45 (add-remove), 3.01 (substitute) at depth 12.
-    Private distance trees after Backurs et al. (arXiv 2403.08917) and Liu et al. (arXiv 2409.01688).
+    Records: integers from their own values alone. Neighbours: add-remove, substitute, and `RowsWithin` (l1: its own
+    smaller sensitivity under GDP; else charged as substitute). Sensitivities are joint over all lines; proofs stand in
+    `dpstruct.structures._schauder` (l1) and in the form of each metric, ``tests/structures/test_kde_tree*.py`` attack
+    them. Standard errors of an answer under GDP and add-remove, R the sides of the box, r the radius of the domain:
+
+    * l1: at most ``sum(R) / mu``; sqeuclidean: at most ``4 r**2 / mu``; even p: at most ``sum(R**p) / mu``: the error
+      of one answer alone.
+    * l2: at most ``2 r / (c_d mu)`` for d <= 4 (c_1 .. c_4 = 1, 0.637, 0.5, 0.424), ``4 k r / mu`` above, k <= 1.2533.
+    * lp: ``2 c sum(R**p) / mu``, 0.59 <= c <= 0.75 for p in (0.25, 1.55); ``2**(2 - p) sum(R**p) / mu`` above.
+
+    Pure DP: l1 at most ``C sum(R**(2/3))**1.5 / epsilon`` with C = 3.45 (add-remove), 3.01 (substitute) at depth 12; l2
+    for d <= 4; the polynomial metrics. Private distance trees after Backurs et al. (arXiv 2403.08917) and Liu et al.
+    (arXiv 2409.01688).
 
     Examples
     --------
@@ -201,9 +185,11 @@ class KDETree(Structure[PrivateKDETree]):
     ((2,), array([8.45, 8.45]))
     """
 
-    bounds: Box
+    bounds: Box | Ball
     metric: str = "l1"
-    depth: int = 0
+    p: float | None = None
+    depth: int | None = None
+    directions: int | None = None
     max_rows: int = 1 << 32
     expected_rows: int | None = None
 
@@ -211,35 +197,30 @@ class KDETree(Structure[PrivateKDETree]):
 
     def __init__(
         self,
-        bounds: Box,
+        bounds: Box | Ball,
         *,
         metric: str = "l1",
+        p: float | None = None,
         depth: int | None = None,
+        directions: int | None = None,
         max_rows: int = 1 << 32,
         expected_rows: int | None = None,
     ) -> None:
-        if not isinstance(bounds, Box):
-            raise InvalidType("bounds", f"a {type(bounds).__name__}", "a Box", "use Box(low=[...], high=[...])")
-        if bounds.dim is None:
-            raise InvalidParameter(
-                "bounds", "a Box without a dimension", "a Box with one", "pass Box(low, high, dim=d)"
-            )
-        if metric != "l1":
-            raise InvalidParameter("metric", repr(metric), '"l1"')
-        if depth is None:
-            depth = max(1, min(12, 22 - math.ceil(math.log2(bounds.dim))))
-        depth = positive_integer("depth", depth, at_most=20)
-        if bounds.dim << depth > 1 << 26:
-            raise InvalidParameter("depth", str(depth), f"at most 2**26 leaves in all {bounds.dim} coordinates")
+        dim = check_bounds(bounds, metric)
         max_rows = positive_integer("max_rows", max_rows, at_most=1 << 60)
-        if 1 << depth > (1 << 62) // max_rows:
-            raise InvalidParameter("max_rows", str(max_rows), f"at most {(1 << 62) >> depth} at depth {depth}")
         if expected_rows is not None:
             expected_rows = positive_integer("expected_rows", expected_rows, at_most=max_rows)
+        p = choose_power(metric, p)
+        if metric == "l2":
+            directions = choose_directions(dim, directions)
+        elif directions is not None:
+            raise InvalidParameter("directions", str(directions), "none: only metric 'l2' has directions")
         values = {
             "bounds": bounds,
             "metric": metric,
-            "depth": depth,
+            "p": p,
+            "depth": choose_depth(metric, p, dim, directions, depth, max_rows),
+            "directions": directions,
             "max_rows": max_rows,
             "expected_rows": expected_rows,
         }
@@ -249,29 +230,38 @@ class KDETree(Structure[PrivateKDETree]):
     @property
     def dim(self) -> int:
         """Number of coordinates."""
-        return len(self.bounds.low)
+        return dim_of(self.bounds)
 
     @cached_property
-    def _widths(self) -> Floats:
-        widths: Floats = np.array(self.bounds.high) - np.array(self.bounds.low)
-        return widths
+    def _form(self) -> Form:
+        if self.metric == "l2":
+            assert self.directions is not None
+            assert self.depth is not None
+            slices = PlainSlices if self.dim <= 4 else CentredSlices
+            return slices(self.bounds, self.directions, self.depth, self.max_rows)
+        if self.metric == "sqeuclidean":
+            return SquaredForm(self.bounds)
+        assert isinstance(self.bounds, Box)
+        if self.depth is None:
+            return EvenPowerForm(self.bounds, int(self.p or 2))
+        if self.metric == "lp" and self.p != 1:
+            return GridForm(self.bounds, float(self.p or 1), 1 << self.depth, self.max_rows)
+        return L1Form(self.bounds, self.depth, self.max_rows)
 
-    @cached_property
-    def _bits(self) -> NDArray[np.int64]:
-        """Grid of coordinate j: ``0 .. 2**F_j``, finer for wide sides, so that noise scales stay in a common range.
+    @property
+    def _width(self) -> int:
+        """Numbers that one query takes."""
+        return max(self.dim, self.directions or 0)
 
-        ``F_j = 30 - e`` with the smallest e such that ``4**e R_j >= sum(R)``, decided in integers: the lattice is the
-        same on every machine.
-        """
-        widths = [Fraction(w) for w in self._widths.tolist()]
-        total = sum(widths, Fraction(0))
-        most = min(30, 62 - (self.max_rows - 1).bit_length())
-        halves = [((math.ceil(total / w) - 1).bit_length() + 1) // 2 for w in widths]
-        return np.array([min(most, max(self.depth, 30 - e)) for e in halves], dtype=np.int64)
-
-    @cached_property
-    def _grid(self) -> Floats:
-        return (np.int64(1) << self._bits).astype(np.float64)
+    def _outside(self, rows: NDArray[Any]) -> NDArray[np.bool_]:
+        """Tell which queries are out of the bounds."""
+        exact = rows.astype(np.float64)
+        if isinstance(self.bounds, Box):
+            return np.asarray(((exact < self.bounds.low) | (exact > self.bounds.high)).any(axis=1))
+        offset = exact - np.array(self.bounds.center or (0.0,) * self.dim)
+        return np.asarray(
+            np.abs(inward(rows, self.bounds) - offset).max(axis=1, initial=0.0) > 1e-9 * self.bounds.radius
+        )
 
     def summarize(self, X: ArrayLike, *, device: str = "auto", progress: bool = False) -> Summary[PrivateKDETree]:
         """Return the sealed exact sums of the records of `X`, in one pass.
@@ -288,72 +278,47 @@ class KDETree(Structure[PrivateKDETree]):
         return Summary(self, self.seal(check_rows("X", X, self.dim), device=device, progress=progress))
 
     def seal(self, *data: NDArray[Any], device: str = "auto", progress: bool = False) -> Sums:
-        """Return the exact sums A, B and one array of tents per level."""
-        from dpstruct.kernels.kde_tree import tents
-
+        """Return the exact sums of the metric's lines."""
         X = check_rows("X", data[0], self.dim)  # the kernels trust the width
-        low, high, bits = np.array(self.bounds.low), np.array(self.bounds.high), self._bits
-        middle = low + 0.5 * self._widths
-        kernels, scale = _kernels(device), self._grid / self._widths
-        leaves = np.zeros((self.dim, 1 << self.depth, 2), np.int64)
-        rows = max(1, (1 << 26) // self.dim) if progress else max(1, len(X))
+        rows = (
+            max(1, (1 << 26) // self.dim)
+            if progress or not isinstance(self._form, L1Form | GridForm)
+            else max(1, len(X))
+        )
+        sums: dict[str, NDArray[np.int64]] = {}
         with bar("summarize", -(-len(X) // rows), show=progress) as advance:
-            for start in range(0, len(X), rows):
-                leaves += kernels.leaf_counts(X[start : start + rows], low, high, middle, scale, bits, self.depth)
+            for start in range(0, max(len(X), 1), rows):
+                for name, part in self._form.sums(X[start : start + rows], device).items():
+                    sums[name] = np.add(sums[name], part, out=sums[name]) if name in sums else part
                 advance()
-        A, B, levels = tents(leaves, bits)
-        return Sums(len(X), {"A": A, "B": B} | {f"level{k}": level for k, level in enumerate(levels)})
+        return Sums(len(X), sums)
 
     def no_rows(self) -> tuple[NDArray[np.float64]]:
         """Return an array of no records."""
         return (np.empty((0, self.dim)),)
 
     def groups(self, cost: GDP | PureDP, neighbors: Relation) -> list[Group]:
-        """Return one group: both ends (A alone where n is public) and the levels, under one joint sensitivity."""
-        counted = neighbors == "add-remove"
-        widths, bits = [Fraction(w) for w in self._widths.tolist()], self._bits.tolist()
-        weigh = gaussian_weights if isinstance(cost, GDP) else laplace_weights
-        ends, *levels = weigh(widths, bits, self.depth, counted=counted)
-        lines = [Line(name, (self.dim,), tuple(ends)) for name in (["A", "B"] if counted else ["A"])]
-        lines += [Line(f"level{k}", (self.dim, 1 << k), tuple(w)) for k, w in enumerate(levels)]
-        sensitivity = Fraction(1)
-        if isinstance(neighbors, RowsWithin) and isinstance(cost, GDP):
-            sensitivity = moved_within(neighbors.radius, self.bounds.low, self.bounds.high, bits)
-        return [Group(lines, sensitivity)]
+        """Return one group of lines under one joint sensitivity."""
+        if isinstance(cost, PureDP) and self.metric == "l2" and self.dim > 4:
+            raise InvalidParameter("delta", "0", "delta > 0 for l2 in more than 4 coordinates", "or use metric='l1'")
+        return self._form.groups(cost, neighbors)
 
     def worst_error(self, plan: Plan[PrivateKDETree]) -> float:
-        """Return the largest standard error of one answer: it is convex between knots, so a knot has it."""
-        t = np.arange((1 << self.depth) // 2 + 1) / 2.0**self.depth
-        columns = np.stack([self._widths, self._grid])
-        _, first, times = np.unique(columns, axis=1, return_index=True, return_counts=True)
-        worst = [self._variance(plan, t[:, None], slice(j, j + 1)).max() for j in first]
-        return float(math.sqrt(np.array(worst) @ times))
-
-    def _variance(self, noise: Scales, t: Floats, columns: slice = slice(None)) -> Floats:
-        """Return the variance of each coordinate's part of the answers at relative positions `t`, shape (q, d)."""
-        result: Floats = (self._widths / self._grid)[columns] ** 2 * variance(noise, self.depth, t, columns)
-        return result
+        """Return the largest standard error of one answer inside the bounds."""
+        return self._form.worst(plan)
 
     def notes(self, plan: Plan[PrivateKDETree]) -> list[str]:
         """Return the bias to expect at `expected_rows`."""
         if self.expected_rows is None:
             return []
-        return [f"bias of one answer at {self.expected_rows} rows: at most {self.expected_rows * self._bias:.6g}"]
-
-    @property
-    def _bias(self) -> float:
-        """Largest bias per record: interpolation inside a leaf, and rounding to the grid."""
-        return float((self._widths * (2.0 ** -(self.depth + 1) + 1 / self._grid)).sum())
+        return [f"bias of one answer at {self.expected_rows} rows: at most {self.expected_rows * self._form.bias:.6g}"]
 
     def __repr__(self) -> str:
-        sides = f"dim={self.dim}" if self.dim > 3 else f"low={self.bounds.low}, high={self.bounds.high}"
-        return f"KDETree(Box({sides}), metric={self.metric!r}, depth={self.depth})"
-
-
-def _kernels(device: str) -> Any:
-    """Return the module whose `leaf_counts` and `look_up` run on `device`."""
-    from dpstruct.kernels import dispatch
-
-    if device not in ("auto", "cpu", "cuda"):
-        raise InvalidParameter("device", repr(device), '"auto", "cpu" or "cuda"')
-    return dispatch.load("kde_tree", device)
+        if isinstance(self.bounds, Ball):
+            domain = f"Ball({self.bounds.radius:g}, dim={self.dim})"
+        else:
+            sides = f"dim={self.dim}" if self.dim > 3 else f"low={self.bounds.low}, high={self.bounds.high}"
+            domain = f"Box({sides})"
+        options = {"metric": self.metric, "p": self.p, "depth": self.depth, "directions": self.directions}
+        shown = "".join(f", {name}={value!r}" for name, value in options.items() if value is not None)
+        return f"KDETree({domain}{shown})"

@@ -169,11 +169,11 @@ def assert_sealed(plan: Plan[Any], data: Data, answers: Answers) -> None:
         summary = plan.structure.summarize(*data)
         release = _release(plan, summary)
         answers(release)
-    classes = _own_classes(plan.structure)
-    _search(plan, data, summary, release, classes)
-    after = _content(release, classes)
-    twin = type(release)(fresh, dict(release.transcript), release.receipt)
-    answers(twin)
+        classes = _own_classes(plan.structure)
+        _search(plan, data, summary, release, classes)
+        after = _content(release, classes)
+        twin = type(release)(fresh, dict(release.transcript), release.receipt)
+        answers(twin)
     known = _content(twin, fresh) | before
     for value, way in after.items():
         if value not in known:

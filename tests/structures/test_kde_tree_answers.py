@@ -46,7 +46,7 @@ def test_answers_are_exact_at_knots_and_biased_by_little_between(neighbors):
     X = random.random((500, 3)) * [1, 5, 0.3] + [0, -2, 5]
     private = release(tree, X, neighbors, source=ZeroNoise())
     assert private.count == pytest.approx(500)
-    rounding = 500 * (tree._widths / tree._grid).sum()
+    rounding = 500 * (tree._form.widths / tree._form.grid).sum()
     knots = random.integers(0, 17, (40, 3)) / 16 * [1, 5, 0.3] + [0, -2, 5]
     assert np.abs(private.query(knots) - exact(X, knots)).max() < rounding + 1e-4
     Y = random.random((400, 3)) * [1, 5, 0.3] + [0, -2, 5]
@@ -151,7 +151,7 @@ def test_capacity_is_told_from_the_noisy_count():
     plan = tree.plan(neighbors="add-remove", **GAUSSIAN)
     none = {name: np.zeros(line.shape, np.int64) for name, (_, line) in plan.lines.items()}
     for errors in (5.9, 6.1):  # a noisy count above the capacity by so many standard errors
-        noisy = none | {"A": ((100 + errors * math.sqrt(2) / plan.cost.mu) * tree._grid).astype(np.int64)}
+        noisy = none | {"A": ((100 + errors * math.sqrt(2) / plan.cost.mu) * tree._form.grid).astype(np.int64)}
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             release(tree, np.empty((0, 3)), source=ReplayNoise(noisy)).query(Y)
@@ -239,7 +239,7 @@ def test_the_grid_is_decided_in_integers():
     """Catches a logarithm that rounds: sides whose ratio to their sum is a power of four, or next to one."""
     for sides, bits in (([1, 3], [29, 29]), ([1, 15], [28, 29]), ([1, 15.000001], [27, 29]), ([1, 1, 1, 1], [29] * 4)):
         tree = dps.KDETree(bounds=dps.Box([0] * len(sides), sides), depth=4)
-        assert tree._bits.tolist() == bits
+        assert tree._form.bits.tolist() == bits
 
 
 def test_the_kernels_never_see_another_width():
