@@ -10,7 +10,13 @@ import pytest
 import dpstruct
 
 # Modules that need an extra, and the library that the extra brings. Without it they are skipped, with it they are not.
-EXTRAS = {"dpstruct.testing": "hypothesis"}
+EXTRAS = {
+    "dpstruct.testing": "hypothesis",
+    "dpstruct.audit.plugin": "hypothesis",
+    "dpstruct.audit.private": "hypothesis",
+    "dpstruct.audit.sampler": "hypothesis",
+    "dpstruct.torch": "torch",
+}
 NEEDS_A_GPU = "dpstruct.kernels.cuda."
 
 

@@ -11,6 +11,8 @@ SOURCES = sorted((ROOT / "dpstruct").rglob("*.py"))
 NOT_NOISE = {
     "reference": "float baselines, which promise nothing",
     "testing": "test strategies",
+    "audit": "coins of the auditor and mechanisms to test it on, never a release",
+    "structures/_private_ellipsoid.py": "points drawn from a released ellipsoid",
     "core/database.py": "jitter of the back-off between processes",
 }
 
