@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from dpstruct.domain import Ball, Box
@@ -16,9 +17,10 @@ from dpstruct.errors import FileFormatError, InvalidParameter
 if TYPE_CHECKING:
     from dpstruct.core.structure import Structure
 
-__all__ = ["canonical", "decode", "digest", "encode", "lookup", "register"]
+__all__ = ["canonical", "decode", "digest", "encode", "lookup", "parameters", "register"]
 
 _DOMAINS: dict[str, Any] = {"Box": Box, "Ball": Ball}
+_FUNCTIONS: dict[str, list[weakref.ref[Any]]] = {}
 _BLUEPRINTS: dict[str, list[type[Structure[Any]]]] = {}
 
 
@@ -35,15 +37,23 @@ def _to_json(value: object) -> object:
     if type(value).__name__ in _DOMAINS and dataclasses.is_dataclass(value):
         fields = {f.name: _to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"domain": type(value).__name__, **fields}
+    if callable(value):
+        return {"function": _name_function(value)}
+    if any(type(value) is cls for cls in _BLUEPRINTS.get(type(value).__name__, [])):
+        return {"blueprint": encode(value)}  # type: ignore[arg-type]
     raise InvalidParameter(
-        "structure", f"a parameter of type {type(value).__name__}", "numbers, text, tuples or domains"
+        "structure", f"a parameter of type {type(value).__name__}", "numbers, text, tuples, domains or functions"
     )
 
 
 def _from_json(value: object) -> object:
     if isinstance(value, list):
         return tuple(_from_json(v) for v in value)
+    if isinstance(value, dict) and set(value) == {"blueprint"}:
+        return decode(value["blueprint"])
     if isinstance(value, dict):
+        if set(value) == {"function"}:
+            return _function_named(value["function"])
         name = value.get("domain")
         if not isinstance(name, str) or name not in _DOMAINS:
             raise FileFormatError("a blueprint parameter is neither a plain value nor a Box or Ball")
@@ -53,13 +63,34 @@ def _from_json(value: object) -> object:
     return value
 
 
+def _name_function(function: Any) -> str:
+    """Return the name that stands for a function in a blueprint, and remember which function had it."""
+    name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+    known = _FUNCTIONS.setdefault(name, [])
+    known[:] = [ref for ref in known if ref() is not None]
+    if not any(ref() is function for ref in known):
+        known.append(weakref.ref(function))
+    return name
+
+
+def _function_named(name: object) -> object:
+    """Return the one living function of that name which a blueprint of this process has used."""
+    found = [f for f in (ref() for ref in _FUNCTIONS.get(str(name), [])) if f is not None]
+    if len(found) != 1:
+        raise FileFormatError(
+            f"the blueprint uses the function {str(name)[:200]!r}, which no file carries; give it back with structure="
+        )
+    return found[0]
+
+
 def encode(structure: Structure[Any]) -> dict[str, object]:
     """Return the JSON form of a blueprint: its class name and its public parameters."""
-    parameters = {name: _to_json(getattr(structure, name)) for name in _parameters(type(structure))}
-    return {"name": type(structure).__name__, "parameters": parameters}
+    values = {name: _to_json(getattr(structure, name)) for name in parameters(type(structure))}
+    return {"name": type(structure).__name__, "parameters": values}
 
 
-def _parameters(cls: type[Any]) -> list[str]:
+def parameters(cls: type[Any]) -> list[str]:
+    """Return the names of the public parameters of a blueprint class."""
     return [field.name for field in dataclasses.fields(cls) if field.init]
 
 
@@ -68,11 +99,11 @@ def decode(value: object, cls: type[Structure[Any]] | None = None) -> Structure[
     if not isinstance(value, dict) or set(value) != {"name", "parameters"} or not isinstance(value["name"], str):
         raise FileFormatError("the label names no blueprint")
     cls = cls or lookup(value["name"])
-    parameters = value["parameters"]
-    if not isinstance(parameters, dict) or not set(parameters) <= set(_parameters(cls)):
+    given = value["parameters"]
+    if not isinstance(given, dict) or not set(given) <= set(parameters(cls)):
         raise FileFormatError(f"the label's parameters are not those of {cls.__name__}")
     try:
-        return cls(**{k: _from_json(v) for k, v in parameters.items()})
+        return cls(**{k: _from_json(v) for k, v in given.items()})
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise FileFormatError(f"the label's parameters are refused by {cls.__name__}: {error}") from error
 

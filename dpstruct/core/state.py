@@ -109,6 +109,12 @@ class Sums(State):
         self._units = units
         self.__sums = Sealed(sums)
 
+    @classmethod
+    def join(cls, units: int, parts: Mapping[str, Sums]) -> Sums:
+        """Return several sums side by side, the lines of each behind its name and an underscore."""
+        named = {name: part.__sums._open() for name, part in parts.items()}
+        return cls(units, {f"{name}_{line}": array for name, sums in named.items() for line, array in sums.items()})
+
     @property
     def sums(self) -> Sealed:
         """The exact sums, sealed."""

@@ -93,6 +93,10 @@ class Structure(Generic[R]):
         super().__init_subclass__(**kwargs)
         blueprint.register(cls)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the public parameters: what was computed from them is computed again."""
+        return {name: getattr(self, name) for name in blueprint.parameters(type(self))}
+
     # ---- what an author writes -------------------------------------------------------------------------------------
 
     def no_rows(self) -> tuple[NDArray[np.generic], ...]:

@@ -51,8 +51,12 @@ def choose_directions(dim: int, directions: int | None) -> int:
         return 1
     step = dim if dim >= 4 else 1
     if directions is None:
-        return 64 if dim == 2 else step * max(1, -(-256 // step))
+        directions = 64 if dim == 2 else step * max(1, -(-256 // step))
     directions = positive_integer("directions", directions, at_most=1 << 16)
+    if directions * dim > 1 << 26:
+        raise InvalidParameter(
+            "directions", str(directions), f"at most 2**26 numbers in directions of {dim} coordinates"
+        )
     if directions < dim or directions % step:
         raise InvalidParameter("directions", str(directions), f"a multiple of {step}, at least {dim}")
     return directions
