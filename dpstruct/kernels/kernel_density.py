@@ -1,0 +1,283 @@
+"""CPU kernels of private kernel sums: phases of exact projections, kernels at fixed points, products of eigenfunctions.
+
+Everything before the integers is plain IEEE arithmetic in a fixed order, record by record: tables and polynomials in
+place of library functions. Integer sums wrap modulo 2**64, so blocks and threads may add them in any order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpstruct.kernels import blocks
+from dpstruct.kernels._jit import inline, jit
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+WAVES = 1 << 10  # entries of the table of queries
+INTERVALS = 1 << 13  # of the table of a radial profile
+TILE = 1 << 17  # projections that are looked up together
+_MAGIC = 1.5 * 2.0**52  # added to an integer below 2**51 in size, it leaves that integer in the low bits of the double
+
+
+# ---- random features -------------------------------------------------------------------------------------------------
+
+
+@jit
+def _add_phases(projections: Any, shift: int, table: Any, out: Any) -> None:
+    """Add the packed points of a block of projections ``(rows, J)``, given as the bits of doubles."""
+    mask = np.int64(4095)
+    for i in range(projections.shape[0]):
+        row = projections[i]
+        for j in range(row.size):
+            out[j] += table[np.uint64((row[j] >> shift) & mask)]
+
+
+def phase_sums(rows: Floats, matrix: Floats, shift: int, cos: Integers, sin: Integers) -> tuple[Integers, Integers]:
+    """Return the sums over records of ``cos[i]`` and ``sin[i]``, i the phase of each projection.
+
+    The phase is bits ``shift`` to ``shift + 11`` of the integer ``rows @ matrix``, all of whose partial sums must stay
+    below 2**51. Both table values, at most 2**15 in size, are added as halves of one 64-bit word.
+
+    Parameters
+    ----------
+    rows : (n, d) float64, integer-valued
+    matrix : (d, J) float64, integer-valued
+    cos, sin : (4096,) int64
+
+    Returns
+    -------
+    (J,) int64, twice
+    """
+    table = ((cos + (1 << 15)).astype(np.uint64) << np.uint64(32)) | (sin + (1 << 15)).astype(np.uint64)
+    count = matrix.shape[1]
+    step = max(1, TILE // max(1, count))
+
+    def task(start: int, stop: int) -> tuple[Integers, Integers]:
+        packed = np.zeros(count, np.uint64)
+        buffer = np.empty((min(step, stop - start), count))
+        for first in range(start, stop, step):
+            part = buffer[: min(step, stop - first)]
+            np.matmul(rows[first : first + len(part)], matrix, out=part)
+            part += _MAGIC
+            _add_phases(part.view(np.int64), shift, table, packed)
+        offset = np.int64(stop - start) << 15
+        return (packed >> np.uint64(32)).astype(np.int64) - offset, (packed & np.uint64(2**32 - 1)).astype(
+            np.int64
+        ) - offset
+
+    parts = blocks.run(task, blocks.spans(len(rows), 1 << 15))  # 2**15 rows of at most 2**16: no half overflows
+    zero = np.zeros(count, np.int64)
+    return sum((p[0] for p in parts), zero), sum((p[1] for p in parts), zero)
+
+
+@jit
+def _wave_sums(turns: Any, table: Any, amplitudes: Any, out: Floats) -> None:
+    """Write ``sum_j A_j cos(2 pi t_j) + B_j sin(2 pi t_j)`` per row: a table, expanded to second order (5e-9)."""
+    cells = table.shape[0]
+    step, mask = 2 * np.pi / cells, np.int64(cells - 1)
+    for i in range(turns.shape[0]):
+        total = 0.0
+        for j in range(turns.shape[1]):
+            t = turns[i, j] * cells
+            cell = np.floor(t)
+            k = np.uint64(np.int64(cell) & mask)
+            r = (t - cell - 0.5) * step
+            c, s = table[k, 0], table[k, 1]
+            a, b = amplitudes[j, 0], amplitudes[j, 1]
+            total += (1.0 - 0.5 * r * r) * (a * c + b * s) + r * (b * c - a * s)
+        out[i] = total
+
+
+def wave_sums(rows: Floats, turns: Floats, amplitudes: Floats) -> Floats:
+    """Return ``sum_j A_j cos(2 pi <row, turns_j>) + B_j sin(..)`` for each row; a row with a NaN gets a NaN.
+
+    Parameters
+    ----------
+    rows : (q, d) float64
+    turns : (d, J) float64
+    amplitudes : (J, 2) float64
+    """
+    angle = (np.arange(WAVES) + 0.5) * (2 * np.pi / WAVES)
+    table = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    out = np.empty(len(rows))
+    step = max(1, TILE // max(1, turns.shape[1]))
+    good: NDArray[np.bool_] = np.asarray(np.isfinite(rows).all(axis=1))
+    safe = rows if good.all() else np.where(good[:, None], rows, 0.0)
+
+    def task(start: int, stop: int) -> None:
+        for first in range(start, stop, step):
+            part = slice(first, min(first + step, stop))
+            _wave_sums(safe[part] @ turns, table, amplitudes, out[part])
+
+    blocks.run(task, blocks.spans(len(rows), max(step, 1 << 10)))
+    out[~good] = np.nan
+    return out
+
+
+# ---- kernels at fixed points -----------------------------------------------------------------------------------------
+
+
+@inline
+def _distance(row: Any, point: Any, mode: int) -> float:
+    """Return the distance that the profile takes: l2, l1, or for a product of 1/(1+t**2) what makes it 1/(1+r**2)."""
+    total = 0.0
+    if mode == 0:
+        for c in range(row.size):
+            t = row[c] - point[c]
+            total += t * t
+        total = np.sqrt(total)
+    elif mode == 1:
+        for c in range(row.size):
+            total += abs(row[c] - point[c])
+    else:
+        product = 1.0
+        for c in range(row.size):
+            t = row[c] - point[c]
+            product *= 1.0 + t * t
+        total = np.sqrt(product - 1.0)
+    return total
+
+
+@inline
+def _profile(r: float, table: Any) -> float:
+    """Return the profile at distance r by cubic pieces on ``r / (1 + r)``."""
+    if not r < 1e12:
+        r = 1e12
+    z = r / (1.0 + r) * table.shape[0]
+    k = min(np.int64(z), table.shape[0] - 1)
+    t = z - k
+    value: float = table[k, 0] + t * (table[k, 1] + t * (table[k, 2] + t * table[k, 3]))
+    return value
+
+
+@jit
+def _add_kernels(rows: Any, points: Any, mode: int, table: Any, size: float, out: Integers) -> None:
+    for i in range(rows.shape[0]):
+        for j in range(points.shape[0]):
+            value = _profile(_distance(rows[i], points[j], mode), table)
+            out[j] += np.int64(min(max(value, 0.0), 1.0) * size + 0.5)
+
+
+def kernel_sums(rows: Floats, points: Floats, mode: int, table: Floats, bits: int) -> Integers:
+    """Return the sums over records of ``2**bits k(x, z_j)``, each rounded to the nearest integer, (q,) int64.
+
+    Parameters
+    ----------
+    rows, points : (n, d) and (q, d) float64, divided by the bandwidth
+    mode : 0 for l2, 1 for l1, 2 for a product of Cauchy profiles
+    table : (INTERVALS, 4) float64, from `profile_table`
+    """
+
+    def task(start: int, stop: int) -> Integers:
+        out = np.zeros(len(points), np.int64)
+        _add_kernels(rows[start:stop], points, mode, table, 2.0**bits, out)
+        return out
+
+    return sum(blocks.run(task, blocks.spans(len(rows), 1 << 10)), np.zeros(len(points), np.int64))
+
+
+def profile_table(profile: Any) -> Floats:
+    """Return cubic pieces of a profile on ``u = r / (1 + r)``, through four points of each of 2**13 intervals."""
+    t = np.array([0.0, 1 / 3, 2 / 3, 1.0])
+    u = (np.arange(INTERVALS)[:, None] + t) / INTERVALS
+    values = np.asarray(profile(u / np.maximum(1 - u, 1e-13)), dtype=np.float64)
+    solve = np.linalg.inv(np.vander(t, 4, increasing=True))
+    return np.ascontiguousarray(values @ solve.T)
+
+
+# ---- products of eigenfunctions --------------------------------------------------------------------------------------
+
+
+@inline
+def _multiply(factors: Any, parent: Any, entry: Any, values: Any) -> None:
+    """Fill the tree of products: each node is its parent times one factor; node 0 is 1."""
+    values[0] = 1.0
+    for j in range(1, parent.size):
+        values[j] = values[parent[j]] * factors[entry[j]]
+
+
+@jit
+def _add_products(
+    rows: Any, low: Any, scale: Any, tables: Any, parent: Any, entry: Any, first: int, size: float, out: Integers
+) -> None:
+    """Add the integer features of a block: the nodes from `first` on, shrunk to norm 1, times `size`, cut to integers.
+
+    The factors of a record are interpolated linearly in `tables` (axes, knots, degrees).
+    """
+    axes, knots, degrees = tables.shape
+    factors, values = np.empty(axes * degrees), np.empty(parent.size)
+    for i in range(rows.shape[0]):
+        for c in range(axes):
+            z = min(max((rows[i, c] - low[c]) * scale[c], 0.0), knots - 1.0)
+            k = min(np.int64(z), knots - 2)
+            t = z - k
+            for g in range(degrees):
+                factors[c * degrees + g] = (1.0 - t) * tables[c, k, g] + t * tables[c, k + 1, g]
+        _multiply(factors, parent, entry, values)
+        length = 0.0
+        for j in range(first, values.size):
+            length += values[j] * values[j]
+        stretch = size if length <= 1.0 else size / np.sqrt(length)
+        for j in range(out.size):
+            out[j] += np.int64(values[first + j] * stretch)
+
+
+def product_sums(
+    rows: Floats, low: Floats, scale: Floats, tables: Floats, parent: Integers, entry: Integers, first: int, bits: int
+) -> Integers:
+    """Return the sums over records of their truncated products, each record of norm at most ``2**bits``.
+
+    The sum of squares in floating point is off by less than ``2**-36``; the products are stretched by
+    ``2**bits (1 - 2**-30)``, which leaves room for that, and cut toward zero.
+
+    Parameters
+    ----------
+    rows : (n, axes) float64
+    low, scale : (axes,) float64
+        Knot number ``(row - low) * scale``.
+    tables : (axes, knots, degrees) float64
+    parent, entry : (nodes,) int64
+        Node j is node ``parent[j] < j`` times factor ``entry[j]`` of the flat (axes, degrees); node 0 is 1.
+    first : int
+        The features are the nodes from here on, at most 2**16 of them.
+    """
+    count, size = len(parent) - first, 2.0**bits * (1 - 2.0**-30)
+
+    def task(start: int, stop: int) -> Integers:
+        out = np.zeros(count, np.int64)
+        _add_products(rows[start:stop], low, scale, tables, parent, entry, first, size, out)
+        return out
+
+    return sum(blocks.run(task, blocks.spans(len(rows), 1 << 10)), np.zeros(count, np.int64))
+
+
+@jit
+def _answer_products(factors: Any, parent: Any, entry: Any, first: int, sums: Any, out: Any) -> None:
+    values = np.empty(parent.size)
+    for i in range(factors.shape[0]):
+        _multiply(factors[i], parent, entry, values)
+        total, length = 0.0, 0.0
+        for j in range(sums.size):
+            total += values[first + j] * sums[j]
+            length += values[first + j] * values[first + j]
+        out[i, 0], out[i, 1] = total, length
+
+
+def product_answers(factors: Floats, parent: Integers, entry: Integers, first: int, sums: Floats) -> Floats:
+    """Return inner products of queries' features with `sums`, and the features' squared norms, (q, 2).
+
+    Parameters
+    ----------
+    factors : (q, axes * degrees) float64
+    sums : (features,) float64
+    """
+    out = np.empty((len(factors), 2))
+    blocks.run(
+        lambda a, b: _answer_products(factors[a:b], parent, entry, first, sums, out[a:b]),
+        blocks.spans(len(factors), 1 << 8),
+    )
+    return out

@@ -1,0 +1,279 @@
+"""Kernel sums from eigenfunctions under a law of the records, stated publicly or learned privately in a first round.
+
+Joint bounds, in steps of ``2**-30`` (attacked by ``tests/structures/test_kernel_density_prices.py``): a record's
+integers have norm at most ``2**30``, whatever law. By `dpstruct.features.mercer` the features of two records differ by
+at most ``sqrt(2) (1 + SLACK)**d``; cutting toward zero adds at most one step per feature, shrinking to norm 1 and
+rounding in floating point less than ``2**12`` steps in all. The law never enters a bound, so the scales of the second
+round are fixed beforehand (arXiv 2210.17520).
+
+The law of the first round is the second moment of the records z, scaled to the box, with a constant 1: one symmetric
+Gaussian release (`dpstruct.structures._second_moment`), which also counts the records.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpstruct.core import Group, Line, Plan, Rounds, Rows
+from dpstruct.core.plan import Scales
+from dpstruct.core.state import State
+from dpstruct.errors import InvalidParameter
+from dpstruct.features import PublicMatrix, multiply, quantise
+from dpstruct.features.mercer import SLACK, ProductBasis, rotation
+from dpstruct.features.radial import KERNELS
+from dpstruct.privacy import GDP, PureDP, Relation
+from dpstruct.structures import _second_moment as second
+from dpstruct.structures._kde_method import Floats, Method, Transcript
+
+if TYPE_CHECKING:
+    from dpstruct.structures.kernel_density import KernelDensity
+
+__all__ = ["LAW_SHARE", "PRODUCTS", "Law", "Mercer"]
+
+Arrays = Mapping[str, NDArray[Any]]
+
+BITS = 30  # of a feature
+CELLS = 1 << 17  # of the grid along half a side of the box
+COARSE = 7  # bits of the grid that the law does without
+KNOTS = 512  # per bandwidth, of the tables that records are looked up in; at most 2**13 in all
+LAW_SHARE = Fraction(1, 5)
+PRODUCTS = ("gaussian", "laplacian", "product_cauchy")
+
+
+class Law:
+    """A normal law of the records in user units: centre, axes and standard deviations along them."""
+
+    def __init__(self, center: Floats, axes: Floats, spread: Floats) -> None:
+        self.center, self.axes, self.spread = center, axes, spread
+
+
+class Mercer(Method):
+    """Sums of the products of per-axis eigenfunctions with the largest eigenvalues."""
+
+    name = "mercer"
+
+    def __init__(self, blueprint: KernelDensity) -> None:
+        super().__init__(blueprint)
+        if self.kernel.name not in PRODUCTS:
+            raise InvalidParameter(
+                "method", f"'mercer' with kernel={self.kernel.name!r}", f"one of {PRODUCTS}", 'use method="features"'
+            )
+        if (blueprint.location is None) != (blueprint.scale is None):
+            raise InvalidParameter("location, scale", "one of them", "both, or none for a private law")
+        self.features = min(blueprint.n_features or 4096, 1 << 16)
+        self.public_law: Law | None = None
+        if blueprint.location is not None:
+            self.public_law = Law(np.array(blueprint.location), np.eye(self.dim), np.array(blueprint.scale))
+        if self.max_rows * max(1 << BITS, 2 * self._bound) > 1 << 62:
+            raise InvalidParameter("max_rows", str(self.max_rows), "fewer rows")
+
+    # ---- the law ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _one(self) -> int:
+        """The constant beside a record's coarse cells: their largest norm."""
+        return math.isqrt(self.dim * (CELLS >> COARSE) ** 2 - 1) + 1
+
+    @property
+    def _bound(self) -> int:
+        return self.dim * (CELLS >> COARSE) ** 2 + self._one**2
+
+    def law(self, transcript: Transcript) -> Law:
+        """Return the law that a release holds, from its first round; any noise gives one."""
+        if self.public_law is not None:
+            return self.public_law
+        moment = second.unpack("moment", transcript) / (CELLS >> COARSE) ** 2
+        one = self._one / (CELLS >> COARSE)
+        count = max(moment[-1, -1] / one**2, 1.0)
+        center = np.clip(moment[:-1, -1] / (one * count), -1.0, 1.0)
+        half = self.sides / 2
+        covariance = (moment[:-1, :-1] / count - np.outer(center, center)) * np.outer(half, half)
+        if self.kernel.name == "gaussian":
+            values, axes = rotation(covariance)
+        else:
+            values, axes = np.diag(covariance), np.eye(self.dim)
+        floor, top = float(self.sides.min()) / 20, float(np.sqrt((half**2).sum()))
+        spread = np.sqrt(np.clip(values, floor**2, top**2))
+        return Law(self.middle + half * center, axes, spread)
+
+    def basis(self, law: Law) -> ProductBasis:
+        """Return the eigenfunctions under a law, in coordinates ``axes^T (x - middle)``."""
+        half = self.sides / 2
+        far = np.abs(law.axes).T @ half * (1 + 1e-9)
+        center = law.axes.T @ (law.center - self.middle)
+        plain = (tuple(vector.tolist()) for vector in (center, law.spread, far))
+        return _basis(self.kernel.name, self.bandwidth, *plain, self.features)
+
+    @cached_property
+    def _public_basis(self) -> ProductBasis:
+        """The basis of the public law, or, for predictions, of a guess: centred, a fifth of each side wide."""
+        return self.basis(self.public_law or Law(self.middle, np.eye(self.dim), self.sides / 5))
+
+    def arrays(self, law: Law) -> Arrays:
+        """Return the public arrays that map lattice rows to features."""
+        basis = self.basis(law)
+        tables, low, scale = basis.table(
+            min(math.ceil(KNOTS * np.ptp(basis.reach, axis=1).max() / self.bandwidth), 1 << 13) + 1
+        )
+        turned = quantise((self.sides / 2 / CELLS)[:, None] * law.axes, entry_bound=CELLS)
+        parent, entry, first = basis.tree
+        return {
+            "turn": turned.integers,
+            "low": low / turned.unit,
+            "scale": scale * turned.unit,
+            "tables": tables,
+            "parent": parent,
+            "entry": entry,
+            "first": np.array(first),
+            "count": np.array(self.features),
+        }
+
+    # ---- the rounds ------------------------------------------------------------------------------------------------
+
+    @property
+    def counts_apart(self) -> bool:
+        """The private law counts the records, too."""
+        return self.public_law is not None
+
+    def lines(self, cost: GDP | PureDP, neighbors: Relation) -> tuple[list[Line], Fraction]:
+        """Return the sums of the features."""
+        count, size = self.features, 1 << BITS
+        bound = Fraction(size)
+        if neighbors != "add-remove":
+            root = Fraction(math.isqrt(2 << 80) + 1, 1 << 40)
+            bound = size * root * (1 + Fraction(SLACK)) ** self.dim + math.isqrt(count) + 1 + (1 << 12)
+            bound = Fraction(math.ceil(bound))
+        return [Line("sums", (count,))], bound**2
+
+    def groups(self, cost: GDP | PureDP, neighbors: Relation) -> list[Group]:
+        """Return the features' group, after that of the private law if there is one."""
+        if self.public_law is not None:
+            return super().groups(cost, neighbors)
+        (features,) = super().groups(cost, neighbors)
+        bound = second.sensitivity(self.dim + 1, cost, neighbors, bound=self._bound)
+        law = Group(second.lines("moment", self.dim + 1, cost), bound, LAW_SHARE)
+        return [law, Group(features.lines, features.sensitivity, 1 - LAW_SHARE)]
+
+    def _lattice(self, rows: Floats) -> NDArray[np.int32]:
+        cells = np.clip(np.floor((rows - self.middle) / (self.sides / 2) * CELLS), -CELLS, CELLS)
+        return np.asarray(cells, np.int32)
+
+    def seal(self, X: NDArray[Any]) -> State:
+        """Return lattice rows for two rounds, or the sums of the features where the law is public."""
+        if self.public_law is not None:
+            return super().seal(X)
+        return Rows(len(X), np.concatenate([np.empty((0, self.dim), np.int32), *map(self._lattice, self.blocks(X))]))
+
+    @cached_property
+    def _public_arrays(self) -> Arrays:
+        assert self.public_law is not None
+        return self.arrays(self.public_law)
+
+    def sums_of(self, rows: Floats) -> dict[str, NDArray[np.int64]]:
+        """Return the sums of the features under the public law."""
+        return {"sums": feature_sums(self._lattice(rows), self._public_arrays)[0]}
+
+    def rounds(self, plan: Plan[Any], state: Any) -> Rounds:
+        """Yield the second moment, then the features of the law that was released."""
+        if self.public_law is not None:
+            yield state.sums
+            return
+        lines = [line.name for line in second.lines("moment", self.dim + 1, plan.cost)]
+        noised = yield state.sum(moment_sums, {"one": np.array(self._one), "bound": np.array(self._bound)}, lines=lines)
+        yield state.sum(feature_sums, self.arrays(self.law(noised)), lines=("sums",))
+
+    # ---- answers ---------------------------------------------------------------------------------------------------
+
+    def _parts(self, transcript: Transcript, Y: Floats) -> Floats:
+        """Return the inner products with the sums and the squared norms of the queries' features, (q, 2)."""
+        from dpstruct.kernels.kernel_density import product_answers
+
+        law = self.law(transcript)
+        basis = self.basis(law)
+        parent, entry, first = basis.tree
+        turned = (Y - self.middle - self.sides / (4 * CELLS)) @ law.axes  # records stand for their cells
+        sums = np.ldexp(transcript["sums"][: len(basis.index)].astype(np.float64), -BITS)
+        parts = [np.empty((0, 2))]
+        for start in range(0, len(Y), 1 << 10):
+            factors = basis.factors(turned[start : start + (1 << 10)])
+            parts.append(product_answers(factors.reshape(len(factors), -1), parent, entry, first, sums))
+        return np.concatenate(parts)
+
+    def answers(self, transcript: Transcript, scales: Scales, Y: Floats, bandwidth: float) -> Floats:
+        """Return inner products of the queries' features with the released sums."""
+        return self._parts(transcript, Y)[:, 0]
+
+    def variance(self, scales: Scales, Y: Floats, bandwidth: float) -> Floats:
+        """Return a bound, the same for every query: features have norm at most 1."""
+        return np.full(len(Y), self.worst_variance(scales))
+
+    def worst_variance(self, scales: Scales) -> float:
+        """Return the variance of a query whose features have norm 1."""
+        return float(scales.variance("sums")[0]) / 4.0**BITS
+
+    @property
+    def fit_error(self) -> float:  # type: ignore[override]
+        """Root mean square of what is missing from the kernel under the public law, or a guess of one."""
+        return self._public_basis.fit
+
+    def count(self, transcript: Transcript) -> float:
+        """Return the released number of records; the last entry of the second moment counts them."""
+        if "n" in transcript or self.public_law is not None:
+            return super().count(transcript)
+        return float(transcript["moment_diagonal"][-1]) / self._one**2
+
+    def count_variance(self, scales: Scales) -> float:
+        """Return the variance of `count`."""
+        if self.public_law is not None:
+            return super().count_variance(scales)
+        return float(scales.variance("moment_diagonal")[0]) / float(self._one) ** 4
+
+    def notes(self) -> list[str]:
+        """Return the kept part of the kernel."""
+        law = (
+            "the public law" if self.public_law else "a law of a fifth of each side; the real one is learned privately"
+        )
+        basis = self._public_basis
+        return [f"mercer: {len(basis.index)} features keep {basis.mass:.3f} of the kernel under {law}"]
+
+
+@lru_cache(maxsize=8)
+def _basis(
+    kernel: str,
+    bandwidth: float,
+    center: tuple[float, ...],
+    spread: tuple[float, ...],
+    far: tuple[float, ...],
+    count: int,
+) -> ProductBasis:
+    """Return the basis of public values; a release asks for the same one again and again."""
+
+    def profile(distance: Floats) -> Floats:
+        return KERNELS[kernel].profile(distance / bandwidth, 0.0)
+
+    reach = np.stack([-np.array(far), np.array(far)], axis=1)
+    return ProductBasis(profile, np.array(center), np.array(spread), reach, count)
+
+
+def moment_sums(rows: NDArray[np.int32], public: Arrays) -> list[NDArray[np.int64]]:
+    """Return the second moment of coarse lattice rows with a constant, as lines."""
+    coarse = np.concatenate([rows >> COARSE, np.full((len(rows), 1), public["one"])], axis=1).astype(np.int64)
+    matrix = second.total(coarse, bound=int(public["bound"]))
+    return list(second.pack("moment", matrix).values())
+
+
+def feature_sums(rows: NDArray[np.int32], public: Arrays) -> list[NDArray[np.int64]]:
+    """Return the sums of the features of lattice rows: an exact rotation, then tables and products."""
+    from dpstruct.kernels.kernel_density import product_sums
+
+    turned = multiply(rows, PublicMatrix(public["turn"], 1.0, CELLS))
+    tree = public["parent"], public["entry"], int(public["first"])
+    sums = product_sums(turned, public["low"], public["scale"], public["tables"], *tree, BITS)
+    return [np.pad(sums, (0, int(public["count"]) - len(sums)))]  # some laws have fewer products
