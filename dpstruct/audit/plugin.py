@@ -50,13 +50,14 @@ class PrivacyTest:
         entries: list[Entry] = self.record["entries"]
         seed = self._derive(len(entries) + 1)
         options = {"alpha": self.alpha, "max_runs": self.runs, "seed": seed} | options
-        entry: Entry = {"alpha": options["alpha"], "rejected": False, "words": "not finished"}
+        entry: Entry = {"alpha": options["alpha"], "failed": True, "words": "not finished"}
         entries.append(entry)
         try:
             verdict = assert_private(target, *args, **options)
         except PrivacyViolation as failure:
-            entry |= {"rejected": True, "words": str(failure).splitlines()[0]}
+            entry["words"] = str(failure).splitlines()[0]
             raise
+        entry["failed"] = False
         entry["words"] = (
             f"{claim_words(verdict.claim)} not refuted in {verdict.runs:,} runs, "
             f"no violation above {verdict._open_words()} on the last event"
@@ -77,12 +78,12 @@ def summary(tests: Mapping[str, tuple[str, Entry]], *, runs: str, seed: int) -> 
     entries = [(node, entry) for node, (outcome, record) in tests.items() for entry in _audits(outcome, record)]
     lines = [f"{node}: {entry['words']}" for node, entry in entries]
     total = sum(entry["alpha"] for _, entry in entries)
-    rejected = sorted({node for node, entry in entries if entry["rejected"]})
+    failed = sorted({node for node, entry in entries if entry["failed"]})
     lines.append(
-        f"{len(entries)} statistical test{'s' * (len(entries) != 1)}, {len(rejected)} rejected; "
+        f"{len(entries)} statistical test{'s' * (len(entries) != 1)}, {len(failed)} failed; "
         f"chance that one of them rejects what is correct: at most {total:.6g} (union bound); {runs}, seed {seed}"
     )
-    which = "".join(f" {shlex.quote(node)}" for node in rejected)
+    which = "".join(f" {shlex.quote(node)}" for node in failed)
     lines.append(f"again: pytest --privacy-runs={runs} --privacy-seed={seed}{which}")
     return lines
 
@@ -91,7 +92,7 @@ def _audits(outcome: str, record: Entry) -> list[Entry]:
     """Return the audits of one test; one that did its own statistics with the fixture's alpha counts as one."""
     own: Entry = {
         "alpha": record["alpha"],
-        "rejected": outcome == "failed",
-        "words": f"{outcome}, by its own statistics",
+        "failed": outcome == "failed",
+        "words": f"{outcome}, without an audit",
     }
     return record["entries"] or [own]

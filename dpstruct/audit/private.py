@@ -127,7 +127,7 @@ def _attack_plan(
     found = sequential_test(sampler(plan, *pair), pair[0], pair[1], claim, score=np.asarray, **options)
     settings = f"alpha={found.alpha!r}, max_runs={found.max_runs}, seed={found.seed}"
     again = f"audit.assert_private(plan, pair=(x, x2), claim={claim!r}, {settings})"
-    verdict = replace(found, relation=describe(plan.neighbors), again=again)
+    verdict = replace(found, relation=f"{describe(plan.neighbors)} neighbors", again=again)
     if verdict.rejected:
         raise violation(plan, f"its releases do not keep {claim!r}", str(verdict), **contrast(pair, plan.unit))
     return verdict
