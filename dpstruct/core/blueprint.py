@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import weakref
 from typing import TYPE_CHECKING, Any
 
+from dpstruct.core.functions import label_of, labelled
 from dpstruct.domain import Ball, Box
 from dpstruct.errors import FileFormatError, InvalidParameter
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["canonical", "decode", "digest", "encode", "lookup", "parameters", "register"]
 
 _DOMAINS: dict[str, Any] = {"Box": Box, "Ball": Ball}
-_FUNCTIONS: dict[str, list[weakref.ref[Any]]] = {}
 _BLUEPRINTS: dict[str, list[type[Structure[Any]]]] = {}
 
 
@@ -38,7 +37,7 @@ def _to_json(value: object) -> object:
         fields = {f.name: _to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"domain": type(value).__name__, **fields}
     if callable(value):
-        return {"function": _name_function(value)}
+        return {"function": label_of(value)}
     if any(type(value) is cls for cls in _BLUEPRINTS.get(type(value).__name__, [])):
         return {"blueprint": encode(value)}  # type: ignore[arg-type]
     raise InvalidParameter(
@@ -53,7 +52,7 @@ def _from_json(value: object) -> object:
         return decode(value["blueprint"])
     if isinstance(value, dict):
         if set(value) == {"function"}:
-            return _function_named(value["function"])
+            return labelled(value["function"])
         name = value.get("domain")
         if not isinstance(name, str) or name not in _DOMAINS:
             raise FileFormatError("a blueprint parameter is neither a plain value nor a Box or Ball")
@@ -61,26 +60,6 @@ def _from_json(value: object) -> object:
             raise FileFormatError("a Box does not list its sides")  # else a short file could name a box of any size
         return _DOMAINS[name](**{k: _from_json(v) for k, v in value.items() if k != "domain"})
     return value
-
-
-def _name_function(function: Any) -> str:
-    """Return the name that stands for a function in a blueprint, and remember which function had it."""
-    name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', type(function).__qualname__)}"
-    known = _FUNCTIONS.setdefault(name, [])
-    known[:] = [ref for ref in known if ref() is not None]
-    if not any(ref() is function for ref in known):
-        known.append(weakref.ref(function))
-    return name
-
-
-def _function_named(name: object) -> object:
-    """Return the one living function of that name which a blueprint of this process has used."""
-    found = [f for f in (ref() for ref in _FUNCTIONS.get(str(name), [])) if f is not None]
-    if len(found) != 1:
-        raise FileFormatError(
-            f"the blueprint uses the function {str(name)[:200]!r}, which no file carries; give it back with structure="
-        )
-    return found[0]
 
 
 def encode(structure: Structure[Any]) -> dict[str, object]:

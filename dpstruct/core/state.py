@@ -176,7 +176,9 @@ class Rows(State):
         first = self.__shards[0]
         stores = () if cache is None else cache._open()
         none = [store[:0] for store in stores[:1]]
-        totals = [np.array(part, dtype=np.int64) for part in row_map(first[:0], public, *none)]
+        totals = [np.asarray(part) for part in row_map(first[:0], public, *none)]
+        if any(total.dtype != np.int64 for total in totals):
+            raise PlanViolation("a row map must return int64 sums: only exact integers may be released")
         if len(totals) != len(lines):
             raise PlanViolation(f"{len(lines)} lines are named but the row map returned {len(totals)} sums")
         for k, shard in enumerate(self.__shards):

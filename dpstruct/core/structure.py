@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -94,14 +94,19 @@ class Structure(Generic[R]):
         blueprint.register(cls)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the public parameters: what was computed from them is computed again."""
-        return {name: getattr(self, name) for name in blueprint.parameters(type(self))}
+        """Return the public fields: what was computed from them is computed again."""
+        names = [field.name for field in fields(self)]  # type: ignore[arg-type]
+        return {name: getattr(self, name) for name in names}
 
     # ---- what an author writes -------------------------------------------------------------------------------------
 
     def no_rows(self) -> tuple[NDArray[np.generic], ...]:
         """Return the arguments of `summarize` for no records: arrays of zero rows that fix the widths."""
         raise NotImplementedError(f"{type(self).__name__} must define no_rows()")
+
+    def seal_none(self) -> State:
+        """Return the sealed state of no records."""
+        return self.seal(*self.no_rows(), device="cpu")
 
     def contributions(self, *data: NDArray[np.generic]) -> Mapping[str, NDArray[np.int64]]:
         """Return per line an int64 array of shape ``(n, *shape)``: row i depends on record i alone."""

@@ -100,7 +100,7 @@ class Summary(Unreadable, Generic[R]):
             kind, units, written = label["summary"], int(label["units"]), label["structure"]
         except (ValueError, KeyError, TypeError) as error:
             raise FileFormatError("these bytes are not an unprotected summary") from error
-        empty = structure.seal(*structure.no_rows(), device="cpu")
+        empty = structure.seal_none()
         dtype = empty._open()[0].dtype if isinstance(empty, Rows) else np.dtype(np.int64)
         if written != blueprint.encode(structure) or any(array.dtype != dtype for array in arrays.values()):
             raise FileFormatError(f"these bytes are not a summary of {structure}")

@@ -148,6 +148,8 @@ def leaf_counts(
     -------
     (d, 2**depth, 2) int64 : counts, and sums of ``q`` minus the leaf's left end
     """
+    if (bits < depth).any():
+        raise ValueError("the grid must be as fine as the leaves")
     d, width = len(bits), max(1, LEAVES >> depth)
     leaves = np.zeros((d, 1 << depth, 2), np.int64)
     vectors, shift = [low, high, middle, scale, np.int64(1) << bits], bits - depth

@@ -213,6 +213,10 @@ class Memory(Structure[R]):
             raise InvalidParameter("K, V", "arrays of different lengths", "one row per record in each")
         return Summary(self, self.seal(*data, unit_ids=unit_ids, device=device))
 
+    def seal_none(self) -> Sums:
+        """Return the sealed sums of no units."""
+        return self.seal(*self.no_rows(), unit_ids=None if self.unit_rule is None else np.empty(0, np.int64))
+
     def seal(self, *data: NDArray[Any], unit_ids: Any = None, device: str = "auto") -> Sums:
         """Return the exact sums of the rows, each unit bounded by the rule."""
         if device not in ("auto", "cpu"):

@@ -81,8 +81,8 @@ def choose_depth(
     if columns << depth > 1 << 26:
         raise InvalidParameter("depth", str(depth), f"at most 2**26 leaves in all {columns} coordinates")
     slack = 30 if grid else depth
-    if metric == "l2" and dim > 4:  # the sizes of m projections of 16 bits or more add up
-        slack = 16 + spread_bits(dim, columns)
+    if metric == "l2" and dim > 4:  # the sizes of m projections of 16 bits or more, and more than leaves, add up
+        slack = max(16, depth) + spread_bits(dim, columns)
     if slack > room:
         raise InvalidParameter("max_rows", str(max_rows), f"at most {(1 << 62) >> slack} at depth {depth}")
     return depth

@@ -151,11 +151,11 @@ class CentredSlices(Form):
 
         m, low = self._slices.count, np.full(self._slices.count, float(-self.one))
         ones, bits = np.ones(m), np.full(m, self._slices.bits + 1)
-        leaves, total = np.zeros((m, 2 << self.depth, 2), np.int64), np.int64(0)
+        leaves, total = np.zeros((m, 2 << self.depth, 2), np.int64), np.zeros((), np.int64)
         for start in range(0, max(len(X), 1), self._slices.block):
             P = self._project(X[start : start + self._slices.block])
             leaves += kernels(device).leaf_counts(P, low, -low, 0.0 * low, ones, bits, self.depth + 1)
-            total += np.abs(P).sum(dtype=np.float64).astype(np.int64)
+            total = np.add(total, np.abs(P).sum(dtype=np.float64).astype(np.int64), out=np.empty((), np.int64))
         half = 1 << self.depth
         _, negative, below = tents(leaves[:, :half], bits - 1)
         positive, _, above = tents(leaves[:, half:], bits - 1)

@@ -164,3 +164,28 @@ def test_rows_keep_their_width_in_bits_and_travel_as_bytes():
         dps.Summary.from_unprotected_bytes(structure, wide)
     with pytest.raises(dps.PlanViolation, match="int64"):
         Rows(1, np.ones((1, 1)))
+
+
+def test_blueprints_are_pickled_with_all_their_fields():
+    anchors = dps.AnchorAttention([[0.0, 1.0], [1.0, 0.0]], 2, value_norm=1.0)
+    for again in (pickle.loads(pickle.dumps(anchors)), copy.copy(anchors), copy.deepcopy(anchors)):
+        assert again == anchors
+        assert again.dim_key == 2
+    private = dps.Budget(1.0, 1e-6, neighbors="add-remove").release(
+        anchors.summarize([[0.1, 1.0]], [[1.0, 0.0]]), share=1
+    )
+    assert np.array_equal(pickle.loads(pickle.dumps(private)).query([[1.0, 0.0]]), private.query([[1.0, 0.0]]))
+
+
+def test_summaries_of_units_travel_as_bytes():
+    memory = dps.CrossAttention(2, 1, key_norm=1.0, value_norm=1.0, unit_rule="mean")
+    summary = memory.summarize([[0.1, 0.2]], [[0.3]], unit_ids=[7])
+    again = dps.Summary.from_unprotected_bytes(memory, summary.to_unprotected_bytes())
+    sums = again._open().sums._open()
+    assert all(np.array_equal(array, sums[name]) for name, array in summary._open().sums._open().items())
+
+
+def test_a_row_map_that_returns_floats_fails_whatever_the_rows():
+    for rows in (np.ones((3, 1), np.int64), np.ones((0, 1), np.int64)):
+        with pytest.raises(dps.PlanViolation, match="int64"):
+            Rows(len(rows), rows).sum(lambda rows, public: [rows.sum(axis=0) * 1.0], {}, lines=("a",))

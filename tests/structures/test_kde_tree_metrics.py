@@ -7,6 +7,7 @@ import pytest
 
 import dpstruct as dps
 from dpstruct.core import door
+from dpstruct.kernels.kde_tree import leaf_counts
 from dpstruct.structures import _distance_grid, _distance_moments
 from dpstruct.structures._distance_slices import slice_constant
 from dpstruct.testing import assert_price, check_structure, statistics
@@ -284,3 +285,15 @@ def test_simulated_noise_reaches_the_door():
     plan = TREES["p=1.75"].plan(neighbors="add-remove", **GAUSSIAN)
     transcript = door.run(plan, TREES["p=1.75"].summarize(np.empty((0, 3)))._open())
     assert set(transcript) == {"count", "size", "total"}
+
+
+def test_the_coarsest_lattice_is_as_fine_as_the_leaves():
+    options = {"bounds": dps.Box(-1, 1, dim=6), "metric": "l2", "directions": 6}
+    with pytest.raises(dps.InvalidParameter, match="max_rows"):
+        dps.KDETree(**options, depth=17, max_rows=1 << 44)
+    tree = dps.KDETree(**options, depth=16, max_rows=1 << 44)
+    assert tree._form._slices.bits == 16
+    none, x = np.empty((0, 6)), np.array([[0.5, -0.3, 0.2, 0.1, 0.0, 0.9]])
+    assert price(tree.plan(neighbors="add-remove", **GAUSSIAN), none, x) <= 1
+    with pytest.raises(ValueError, match="as fine"):
+        leaf_counts(x, -np.ones(6), np.ones(6), np.zeros(6), np.ones(6), np.full(6, 3), 4)
