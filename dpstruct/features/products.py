@@ -104,7 +104,7 @@ def cross(A: NDArray[np.generic], B: NDArray[np.generic], *, bound: int) -> NDAr
     total = np.zeros((A.shape[1], B.shape[1]), np.int64)
     block = min(_EXACT // bound, 1 << 14)
     for start in range(0, len(A), block):
-        left = A[start : start + block].astype(np.float64)
-        right = left if B is A else B[start : start + block].astype(np.float64)
+        left = A[start : start + block].astype(np.float64, copy=False)
+        right = left if B is A else B[start : start + block].astype(np.float64, copy=False)
         total += (left.T @ right).astype(np.int64)
     return total

@@ -1,6 +1,6 @@
-"""One pass over whitened rows: weights, clipping, truncation to the lattice; and the histogram of their lengths.
+"""Records to lattice rows; one pass over whitened rows: weights, clipping, truncation; the histogram of their lengths.
 
-Every row by itself, in a fixed order of operations: exact integers in, divisions and square roots, integers out.
+Every row by itself, in a fixed order of operations: subtractions, divisions and square roots, integers out.
 """
 
 from __future__ import annotations
@@ -12,9 +12,40 @@ from numpy.typing import NDArray
 
 from dpstruct.kernels._jit import jit
 
-__all__ = ["cells", "contributions"]
+__all__ = ["cells", "contributions", "seal"]
 
 Floats = NDArray[np.float64]
+HUGE = float(np.finfo(np.float64).max)
+
+
+@jit
+def seal(
+    rows: Floats, middle: Floats, sides: Floats, box: bool, bound: float, size: int, out: NDArray[np.int32]
+) -> None:
+    """Write records as lattice rows of length at most `size`, in one pass what `dpstruct.lattice.to_lattice` does.
+
+    A record is taken from `middle`; entries that are not finite become 0. In a box it is divided by `sides` and clipped
+    to -1 .. 1, coordinate by coordinate; then it is shrunk to length `bound`, which becomes `size`, and truncated: too
+    long by roundings at most, which `contributions` gives away.
+    """
+    n, d = rows.shape
+    for i in range(n):
+        largest = bound
+        for j in range(d):
+            t = rows[i, j] - middle[j]
+            t = min(max(t / sides[j], -1.0), 1.0) if box else min(max(t, -HUGE), HUGE)
+            if not math.isfinite(rows[i, j]):
+                t = 0.0
+            rows[i, j] = t
+            largest = max(largest, abs(t))
+        length = 0.0
+        for j in range(d):
+            t = rows[i, j] / largest
+            rows[i, j] = t
+            length += t * t
+        factor = 1.0 / max(math.sqrt(length), 1.0) * size
+        for j in range(d):
+            out[i, j] = np.int32(rows[i, j] * factor)
 
 
 @jit

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dpstruct.core import Group, Line
 from dpstruct.core.plan import Scales
 from dpstruct.errors import InvalidParameter
@@ -220,10 +222,11 @@ def _moved(structure: JohnEllipsoid, radius: float, bits: int) -> Fraction:
 
     Mapping and clipping are projections and move a row by at most ``radius max(scale)``. Sealing truncates coordinates
     to steps of ``2**-24`` and may move one by another; the lattice truncates again: less than sqrt(d) steps for both
-    ends together. The quarter is for floating point.
+    ends together. The quarter is for floating point after the mapping.
     """
     scale, dim = max(structure._scale.tolist()), structure.bounds.dim or 1
-    length = Fraction(radius) * Fraction(scale) * (1 + Fraction(1, 2**40)) * 2**bits
+    length = Fraction(radius) * Fraction(scale) * (1 + Fraction(1, 2**40)) + Fraction(_roundings(structure))
+    length *= 2**bits
     bound, constant = Fraction(4**bits), 0
     if structure.center:
         length *= Fraction(math.isqrt(1 << 79) + 1, 1 << 40)  # a record is divided by sqrt(2)
@@ -232,6 +235,17 @@ def _moved(structure: JohnEllipsoid, radius: float, bits: int) -> Fraction:
     step = length + root + (root + 2) * Fraction(2**bits, ENTRY) + Fraction(1, 4)
     exact = moments.moved_within(step, bound=bound, constant=constant)
     return Fraction(math.ceil(min(exact, Fraction(2 * 16**bits))))
+
+
+def _roundings(structure: JohnEllipsoid) -> float:
+    """Return how far the roundings of both ends may move mapped records apart, in the unit ball.
+
+    A coordinate of size at most ``|middle| + side`` loses up to one part in ``2**53`` when a 64-bit integer becomes a
+    double; the difference to the middle and the quotient by the side, each up to one side long, lose as much of that.
+    Beyond the bounds more is lost, and clipping takes as much away. Scaled as records are, added up in l2.
+    """
+    far = 2.0**-52 * (np.abs(structure._middle) + 4 * structure._sides) * structure._scale
+    return math.hypot(*far.tolist()) * (1 + 2.0**-40)
 
 
 def _tail(structure: JohnEllipsoid, cost: GDP | PureDP) -> Tail:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dpstruct.core import Rounds, Rows
 from dpstruct.core.plan import Scales
-from dpstruct.features import PublicMatrix, multiply, quantise
+from dpstruct.features import quantise
 from dpstruct.kernels import blocks
 from dpstruct.structures import _second_moment as moments
 from dpstruct.structures._ellipsoid_recipe import CAPPED, CLIP, CLIP_WHITENING, ENTRY, WHITENING, Recipe
@@ -31,28 +31,41 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Public = Mapping[str, NDArray[Any]]
 
-ROWS = 1 << 12  # rows of one block: product and lattice rows stay in the near caches
+ROWS = 1 << 11  # rows of one block: product and lattice rows stay in the near caches
+
+
+def whitened(rows: NDArray[Any], G: Floats) -> Floats:
+    """Return ``rows @ G`` for sealed rows and an upper triangular G of integers, exact and so the same in any block.
+
+    As in `dpstruct.features.multiply` no partial sum exceeds 2**53; a triangular product takes half of its operations.
+    """
+    from scipy.linalg.blas import dtrmm
+
+    product: Floats = np.clip(rows, -ENTRY, ENTRY).astype(np.float64, order="C")
+    if len(product):  # Fortran sees its transpose, and overwrites it
+        product = np.ascontiguousarray(dtrmm(1.0, G, product.T, side=0, lower=0, trans_a=1, overwrite_b=1).T)
+    return product
 
 
 def second_moment(rows: NDArray[Any], public: Public, *cache: Floats) -> list[Integers]:
     """Row map: the lines of ``sum b b^T`` over weighted, clipped and truncated rows, and the sum of their weights."""
     from dpstruct.kernels.john_ellipsoid import contributions
 
-    matrix = PublicMatrix(public["whitening"], 1.0, ENTRY)
+    G = public["whitening"]
     unit, growth, radius2, size, count = (float(public[k]) for k in ("unit", "growth", "radius2", "size", "count"))
     weights = cache[0].reshape(-1) if cache else np.ones(len(rows))
     if float(public["start"]) > 0:
         weights[:] = float(public["start"])
 
     def part(start: int, stop: int) -> tuple[Integers, np.int64]:
-        product = multiply(rows[start:stop], matrix)
+        product = whitened(rows[start:stop], G)
         counted = contributions(product, weights[start:stop], unit, growth, radius2, size, count)
         return moments.total(product, bound=int(size)), counted
 
-    total = np.zeros(matrix.integers.shape, np.int64)
+    total = np.zeros(G.shape, np.int64)
     counts = np.zeros((), np.int64)
-    for matrix_part, counted in blocks.run(part, blocks.spans(len(rows), ROWS)):
-        total += matrix_part
+    for part_sum, counted in blocks.run(part, blocks.spans(len(rows), ROWS)):
+        total += part_sum
         counts = counts + counted
     return [*moments.pack("", total).values(), *([np.asarray(counts)] if count > 0 else [])]
 
@@ -61,10 +74,10 @@ def radii(rows: NDArray[Any], public: Public) -> list[Integers]:
     """Row map: the number of rows in each cell of the grid of squared radii."""
     from dpstruct.kernels.john_ellipsoid import cells
 
-    matrix, thresholds = PublicMatrix(public["whitening"], 1.0, ENTRY), public["thresholds"]
+    G, thresholds = public["whitening"], public["thresholds"]
 
     def part(start: int, stop: int) -> Integers:
-        counted: Integers = cells(multiply(rows[start:stop], matrix), float(public["unit"]), thresholds)
+        counted: Integers = cells(whitened(rows[start:stop], G), float(public["unit"]), thresholds)
         return counted
 
     parts = blocks.run(part, blocks.spans(len(rows), ROWS))

@@ -67,6 +67,9 @@ def moved_within(step: Fraction, *, bound: Fraction, constant: int = 0) -> Fract
 
 def total(rows: NDArray[np.generic], *, bound: int) -> Integers:
     """Return ``rows.T @ rows`` exactly, modulo ``2**64``, for integer rows with ``|b|**2 <= bound``."""
+    if rows.dtype == np.float64 and len(rows) * bound <= 1 << 53:  # one block, no copy
+        doubles = np.asarray(rows, dtype=np.float64)
+        return np.asarray((doubles.T @ doubles).astype(np.int64))
     return cross(rows, rows, bound=bound)
 
 
@@ -95,9 +98,9 @@ def bound_eigenvalues(matrix: Floats, floor: float, ceiling: float = math.inf) -
 
 
 def whitening(matrix: Floats, *, entry_bound: int) -> PublicMatrix:
-    """Return an exact-product form of ``matrix**(-1/2)``: rows times it have about the identity as second moment.
+    """Return an upper triangular G with about ``G^T matrix G = I``: rows times it have the identity as second moment.
 
     It is computed once, from released values, and handed to all shards, since LAPACK differs between machines.
     """
-    values, vectors = np.linalg.eigh(matrix)
-    return quantise((vectors / np.sqrt(values)) @ vectors.T, entry_bound=entry_bound)
+    inverse = np.linalg.inv(np.linalg.cholesky(matrix))
+    return quantise(np.triu(inverse.T), entry_bound=entry_bound)

@@ -14,7 +14,6 @@ from dpstruct.core import Group, Plan, Rounds, Rows, Structure
 from dpstruct.domain import Ball, Box, check_rows, positive_integer, real
 from dpstruct.errors import InvalidParameter, InvalidType
 from dpstruct.kernels import blocks
-from dpstruct.lattice import to_lattice
 from dpstruct.privacy import GDP, PureDP, Relation
 from dpstruct.structures import _ellipsoid_rounds as passes
 from dpstruct.structures._ellipsoid_recipe import CAPPED, ENTRY, WHITENING, groups, recipe, rows_needed
@@ -24,8 +23,7 @@ __all__ = ["JohnEllipsoid", "PrivateEllipsoid"]
 
 Floats = NDArray[np.float64]
 
-_BLOCK = 1 << 10  # rows sealed at a time
-_HUGE = float(np.finfo(np.float64).max)
+_BLOCK = 1 << 12  # rows sealed at a time
 
 
 @dataclass(frozen=True)
@@ -175,28 +173,20 @@ class JohnEllipsoid(Structure[PrivateEllipsoid]):
         """Return the records as sealed lattice rows, int32: ``2**24`` times the mapped record, and the constant."""
         if device not in ("auto", "cpu"):
             raise InvalidParameter("device", repr(device), '"auto" or "cpu"')
+        from dpstruct.kernels.john_ellipsoid import seal
+
         X = check_rows("A", data[0], self.dim)
-        sealed = np.full((len(X), self._width), ENTRY, np.int32)
+        box, lattice = isinstance(self.bounds, Box), np.full((len(X), self._width), ENTRY, np.int32)
+        bound = self.bounds.radius if isinstance(self.bounds, Ball) else math.sqrt(self.dim)
 
         def part(start: int, stop: int) -> None:
-            sealed[start:stop, : self.dim] = self._lattice(X[start:stop])
+            with np.errstate(all="ignore"):
+                rows = np.array(X[start:stop], dtype=np.float64, order="C")
+            seal(rows, self._middle, self._sides, box, bound, ENTRY, lattice[start:stop])
 
         blocks.run(part, blocks.spans(len(X), _BLOCK))
-        sealed.setflags(write=False)
-        return Rows(len(X), sealed)
-
-    def _lattice(self, X: NDArray[Any]) -> NDArray[np.int64]:
-        """Return the mapped records, each from itself alone, in steps of ``2**-24``, never longer than one."""
-        with np.errstate(all="ignore"):
-            rows = X.astype(np.float64)
-            unknown = ~np.isfinite(rows)
-            rows -= self._middle
-            if isinstance(self.bounds, Box):  # a projection: rows that were near stay near
-                rows, bound = np.clip(rows / self._sides, -1.0, 1.0), math.sqrt(self.dim)
-            else:
-                rows, bound = np.clip(rows, -_HUGE, _HUGE), self.bounds.radius
-            rows[unknown] = 0.0
-        return to_lattice(rows, bound=bound, bits=ENTRY.bit_length() - 1)
+        lattice.setflags(write=False)
+        return Rows(len(X), lattice)
 
     # ---- what a release does ---------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from oracle import john_ellipsoid as oracle
 
-from dpstruct.kernels.john_ellipsoid import cells, contributions
+from dpstruct.kernels.john_ellipsoid import cells, contributions, seal
 
 UNIT = 2.0**-40
 
@@ -18,6 +18,27 @@ def whitened(n, d, seed):
     rows[0], rows[1], rows[2] = 0, 0, 2.0**53
     rows[1, d // 2], rows[3], rows[3, 0] = -(2.0**53), 0, 1
     return rows
+
+
+@pytest.mark.parametrize("d", [1, 2, 9, 50])
+@pytest.mark.parametrize("box", [True, False])
+@pytest.mark.parametrize("reach", [1e-100, 0.3, 1.0, 1e100])
+def test_sealed_rows_are_those_of_the_library_map(d, box, reach):
+    random = np.random.default_rng(d)
+    middle = random.standard_normal(d) * min(reach, 1e99)
+    sides = reach * (1 + random.random(d)) if box else np.full(d, reach)
+    bound = math.sqrt(d) if box else reach
+    X = middle + sides * random.standard_normal((80, d)) * 10.0 ** random.integers(-3, 3, (80, 1))
+    X[:8] = np.array([0.0, np.nan, np.inf, -np.inf, 1.7e308, -1.7e308, 5e-324, -0.0])[:, None]
+    X[8:40, 0] = X[:32, 0]
+    X[40], X[41], X[42] = middle + sides, middle - sides, middle
+    X[43], X[43, -1] = middle, middle[-1] + sides[-1]
+    expected = oracle.seal(X, middle, sides, box, bound, 24)
+    found = np.full((80, d + 1), 7, np.int32)
+    seal(X.copy(), middle, sides, box, bound, 1 << 24, found)
+    assert np.array_equal(found[:, :d], expected)
+    assert (found[:, d] == 7).all()
+    assert max(sum(int(v) ** 2 for v in row) for row in found[:, :d]) <= 4**24
 
 
 @pytest.mark.parametrize("d", [1, 2, 7, 30])

@@ -6,6 +6,17 @@ import math
 
 import numpy as np
 
+from dpstruct.lattice import to_lattice
+
+
+def seal(X, middle, sides, box, bound, bits):
+    """Return the records as lattice rows, with the library's own map of vectors to integers."""
+    with np.errstate(all="ignore"):
+        rows = X - middle
+        rows = np.clip(rows / sides, -1.0, 1.0) if box else np.clip(rows, -np.finfo(float).max, np.finfo(float).max)
+        rows[~np.isfinite(X)] = 0.0
+    return to_lattice(rows, bound=bound, bits=bits)
+
 
 def squared_length(row, unit):
     """Return the squared length of ``unit row``, every fourth entry added up apart, the last few to the first lane."""

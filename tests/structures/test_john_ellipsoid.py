@@ -11,7 +11,7 @@ import dpstruct as dps
 from dpstruct.core import door
 from dpstruct.structures import _ellipsoid_recipe as plans
 from dpstruct.structures import _ellipsoid_rounds as passes
-from dpstruct.testing import ReplayNoise, ZeroNoise, check_structure, statistics
+from dpstruct.testing import ReplayNoise, ZeroNoise, assert_price, check_structure, statistics
 from dpstruct.testing.sources import SeededNoise
 
 GAUSSIAN, LAPLACE = {"epsilon": 1.0, "delta": 1e-6}, {"epsilon": 1.0}
@@ -171,6 +171,44 @@ def test_a_small_move_costs_what_the_plan_says(center, bounds, radius):
         best = max(best, (change[0] ** 2).sum() + 2 * (change[1] ** 2).sum())
     assert best <= r.moved <= 2 * r.size**2
     assert best > (0.75 if bounds is BALL and radius > 0.01 else 0.01) * r.moved
+
+
+FAR = 1 << 60
+
+
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize(
+    ("bounds", "dtype"),
+    [
+        *[(dps.Box([FAR], [FAR + 2**side]), "int64") for side in (11, 13, 16)],
+        (dps.Box([-FAR - 2**11], [-FAR]), "int64"),
+        (dps.Box([8 * FAR, 0], [8 * FAR + 2**14, 2**30]), "uint64"),
+        (dps.Ball(2**12, dim=2, center=[4 * FAR, -FAR]), "int64"),
+        (dps.Box([1.0, 2.0**20], [1.0 + 2**-40, 2.0**20 + 1]), "float64"),
+        (dps.Ball(2.0**-30, dim=2, center=[1.0, 3.0]), "float64"),
+        (dps.Box([2.0**20], [2.0**20 + 1]), "float32"),
+    ],
+    ids=str,
+)
+def test_a_small_move_far_from_zero_costs_no_more_than_the_plan_says(center, bounds, dtype):
+    """64-bit integers that differ by two are 256 apart as doubles: the conversion belongs to the price of a move."""
+    structure = blueprint(bounds, method="second-moment", center=center)
+    middle, sides = structure._middle.tolist(), structure._sides.tolist()
+    pairs = []
+    for part in (0, 0.125, -0.9375, 0.999, -1.5, 40.0):
+        if dtype == "float64" or dtype == "float32":
+            one = np.array([[m + part * s for m, s in zip(middle, sides)]], dtype)
+            pairs.append((one, np.nextafter(one, np.array(np.inf, dtype))))
+            continue
+        steps = [max(int(math.ulp(m)), 2) for m in middle]  # around a point halfway between doubles
+        half = [int(m) + int(part * s) // u * u + u // 2 for m, s, u in zip(middle, sides, steps)]
+        half = [max(h, 1) if dtype == "uint64" else h for h in half]
+        pairs.append(tuple(np.array([[h + step for h in half]], dtype) for step in (-1, 1)))
+    moves = [[Fraction(a) - Fraction(b) for a, b in zip(x[0].tolist(), y[0].tolist())] for x, y in pairs]
+    radius = math.sqrt(max(sum(c * c for c in move) for move in moves)) * (1 + 1e-12)
+    plan = structure.plan(neighbors=dps.RowsWithin(radius), **GAUSSIAN)
+    for pair in pairs:
+        assert_price(plan, pair)
 
 
 def test_small_moves_need_less_noise():
