@@ -83,7 +83,9 @@ def error(draws=10):
         base = {"key_norm": 1.0, "value_norm": 1.0, "degree": 2, "temperatures": (tau,), "expected_rows": n}
         plain = dps.CrossAttention(d, d, **base)
         sketched = dps.CrossAttention(d, d, features="tensorsketch", sketch_size=2048, **base)
-        summaries = {"prior": plain.summarize(private, private), "sketch": sketched.summarize(private, private)}
+        summaries = {"prior": plain.summarize(private, private)}
+        if tau == 0.25:
+            summaries["sketch"] = sketched.summarize(private, private)
         for epsilon in (1.0, 4.0):
             mu = dps.GDP.from_approx_dp(epsilon, DELTA).mu
             pilot = public[:500], public[500:], public[500:]
@@ -97,35 +99,33 @@ def error(draws=10):
 def _errors(summaries, Q, private, truth, tau, epsilon, facts):
     d, draws, mu = facts["d"], facts["draws"], dps.GDP.from_approx_dp(epsilon, DELTA).mu
     facts = facts | {"epsilon": epsilon}
-    limits = {(0.25, 1.0): (0.24, 0.31), (0.25, 4.0): (0.14, 0.19)}.get((tau, epsilon), (None, None))
     found = {}
     for what, summary in summaries.items():
         structure = summary.structure
         each = [off(released(structure, summary, epsilon).query(Q, temperature=tau), truth) for _ in range(draws)]
         found[what] = float(np.mean(each))
-    rng, random = np.random.default_rng(1), {}
-    for kind, clips in (("favor", (0.1, 0.3, 1.0, 3.0)), ("fourier", (1.0,))):
-        for clip in clips:
-            options = {"theta": 1 / tau, "mu": mu, "kind": kind, "features": 2048, "clip": clip}
-            each = [
-                off(RandomFeaturesAttention(d, d, **options).fit(private, private, rng).query(Q), truth)
-                for _ in range(3)
-            ]
-            random[kind, clip] = float(np.mean(each))
-    best = {kind: min(v for (k, _), v in random.items() if k == kind) for kind in ("favor", "fourier")}
-    gated = limits[0] is not None
-    say = at_most if gated else (lambda what, value, target, unit, **f: row(what, value, unit, **f))
-    beat = at_least if gated else (lambda what, value, target, **f: row(what, value, "x", **f))
-    return [
-        say("ours, coefficients fitted on public rows", found["fitted"], limits[0], "rel. error", **facts),
-        say("ours, data-free coefficients", found["prior"], limits[1], "rel. error", **facts),
-        row("TensorSketch features, 2,048, data-free", found["sketch"], "rel. error", **facts),
-        beat("TensorSketch over ours, data-free both", found["sketch"] / found["prior"], 2, **facts),
-        row("FAVOR+, 2,048 features, best clip in hindsight", best["favor"], "rel. error", **facts),
-        row("Fourier, 2,048 features", best["fourier"], "rel. error", **facts),
-        beat("FAVOR+ over ours, fitted", best["favor"] / found["fitted"], 3, **facts),
-        beat("Fourier over ours, fitted", best["fourier"] / found["fitted"], 3, **facts),
-    ]
+    names = {"fitted": "ours, coefficients fitted on public rows", "prior": "ours, data-free coefficients"}
+    if tau != 0.25:
+        return [row(name, found[what], "rel. error", **facts) for what, name in names.items()]
+    limits = {"fitted": {1.0: 0.24, 4.0: 0.14}, "prior": {1.0: 0.31, 4.0: 0.19}}
+    rows = [at_most(name, found[what], limits[what][epsilon], "rel. error", **facts) for what, name in names.items()]
+    rows.append(row("ours, tensor sketch of degree 2 in 2,048 numbers", found["sketch"], "rel. error", **facts))
+    kinds = {
+        "TensorSketch": (2, [{"kind": "sketch", "degree": p, "clip": c} for p in (2, 4) for c in (0.7, 1.0, 1.4)]),
+        "FAVOR+": (3, [{"kind": "favor", "clip": c} for c in (0.1, 0.3, 1.0)]),
+        "Fourier": (3, [{"kind": "fourier"}]),
+    }
+    for name, (times, choices) in kinds.items():
+        plain, shrunk = [], []
+        for options in choices:
+            rival = RandomFeaturesAttention(d, d, theta=1 / tau, mu=mu, features=2048, **options)
+            rival.fit(private, private, np.random.default_rng(1))
+            plain.append(off(rival.query(Q, shrink=False), truth))
+            shrunk.append(off(rival.query(Q), truth))
+        rows.append(row(f"{name}, 2,048 features, best in hindsight", min(plain), "rel. error", **facts))
+        rows.append(at_least(f"{name} over ours, fitted", min(plain) / found["fitted"], times, **facts))
+        rows.append(row(f"{name}, with our shrinking, over ours", min(shrunk) / found["fitted"], "x", **facts))
+    return rows
 
 
 # ---- a task ----------------------------------------------------------------------------------------------------------

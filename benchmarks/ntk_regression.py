@@ -262,8 +262,8 @@ def peers(epsilon=1.0):
         ("opacus-linear", "opacus, linear, the same features"),
         ("opacus-cnn", "opacus, small CNN on pixels"),
     ):
-        found = peer("DPSTRUCT_OPACUS", kind, path, epsilon, ours)
-        rows.append(row(f"{name}: best accuracy", found["accuracy"], "%", epochs=found["epochs"], **facts))
+        found = peer("DPSTRUCT_OPACUS", kind, path, epsilon, ours, 12 * seconds)
+        rows.append(row(f"{name}: best accuracy so far", found["accuracy"], "%", epochs=found["epochs"], **facts))
         took = found["reached_after"] or found["seconds"]
         told = "time to our accuracy / ours" if found["reached_after"] else "time without reaching our accuracy / ours"
         rows.append(at_least(f"{name}: {told}", took / seconds, 10, **facts))

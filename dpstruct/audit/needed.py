@@ -28,7 +28,7 @@ def runs_needed(claim: Claim, alternative: Measure | Pair, alpha: float = 1e-6) 
 
     Parameters
     ----------
-    claim : PureDP, ApproxDP, GDP or list of (epsilon, delta)
+    claim : PureDP, ApproxDP, GDP or list of pairs
         The claim under test.
     alternative : PureDP, GDP or (p, q)
         The truth: the laws of the output under x and x2 as two vectors of chances, or a measure, which stands for the

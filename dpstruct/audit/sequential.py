@@ -48,7 +48,7 @@ def sequential_test(
         callable of one argument, and one that ignores n, is called once for every output. It may raise.
     x, x2 : object
         Neighbouring data, passed on as they are.
-    claim : PureDP, ApproxDP, GDP or list of (epsilon, delta)
+    claim : PureDP, ApproxDP, GDP or list of pairs
         The claim under test; all pairs of a list are claimed together.
     alpha : float
         Chance that a true claim is refuted, however often and whenever one looks.

@@ -11,7 +11,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Draws", "logarithm", "orthogonal_blocks"]
+__all__ = ["Draws", "exponential", "logarithm", "orthogonal_blocks"]
 
 Floats = NDArray[np.float64]
 
@@ -26,6 +26,18 @@ def logarithm(x: Floats) -> Floats:
     for k in range(23, -1, -2):
         series = series * square + 1.0 / k
     result: Floats = e * 0.6931471805599453 + 2 * z * series
+    return result
+
+
+def exponential(x: Floats) -> Floats:
+    """Return ``exp(x)`` for x in [-700, 0], to about 3e-16, with the same bits everywhere; below -700 that of -700."""
+    x = np.maximum(x, -700.0)
+    k = np.rint(x * 1.4426950408889634)
+    r = (x - k * 0.693147180369123816490) - k * 1.90821492927058770002e-10  # |r| <= 0.3466: ln 2 in two parts
+    series = np.ones_like(r)
+    for n in range(14, 0, -1):
+        series = 1.0 + series * r / n
+    result: Floats = np.ldexp(series, k.astype(np.int64))
     return result
 
 
@@ -81,7 +93,7 @@ class Draws:
             found = np.concatenate([found, d * v[logarithm(u) < 0.5 * x * x + d - d * v + d * logarithm(v)]])
         found = found[:size]
         if boost:  # Gamma(a) = Gamma(a + 1) U**(1/a)
-            found = found * np.exp2(np.log2(self.uniform((size,))) / shape_parameter)
+            found = found * exponential(logarithm(self.uniform((size,))) / shape_parameter)
         return found
 
 

@@ -154,7 +154,8 @@ class FourierSeries:
 
     def phases(self, rows: Floats, low: Floats) -> Integers:
         """Return the cell of each coordinate on its period, of 2**16."""
-        cells = np.floor((rows - low) * (PHASES / self.period))
+        with np.errstate(all="ignore"):
+            cells = np.floor((rows - low) * (PHASES / self.period))
         return cells.astype(np.int64) & (PHASES - 1)
 
     def sums(self, phases: Integers) -> tuple[Integers, Integers]:

@@ -1,8 +1,8 @@
 """Neural tangent kernels of ReLU networks: exact, and as a public feature map of unit norm.
 
 On unit vectors with inner product u, let ``k0(u) = 1 - acos(u) / pi`` and
-``k1(u) = (sqrt(1 - u**2) + u (pi - acos u)) / pi``; starting from S = T = u each layer sets ``T = k1(S) + T k0(S)``, then ``S = k1(S)``, and the kernel of depth L is
-``Theta = T / (L + 1)`` (arXiv 1806.07572; this form: arXiv 1905.12173).
+``k1(u) = (sqrt(1 - u**2) + u (pi - acos u)) / pi``; starting from S = T = u each layer sets ``T = k1(S) + T k0(S)``,
+then ``S = k1(S)``, and the kernel of depth L is ``Theta = T / (L + 1)`` (arXiv 1806.07572; this form: arXiv 1905.12173).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ __all__ = ["directions", "ntk_kernel", "zonal_coefficients", "zonal_map", "zonal
 
 Floats = NDArray[np.float64]
 
+TILE = 256  # rows and columns of the kernel that are computed together
 DEGREE = 6  # of the polynomial in a direction's product
 CLIP = 5.0  # a polynomial's value is bounded by so many of its standard deviations
 
@@ -53,19 +54,18 @@ def ntk_kernel(X: ArrayLike, Y: ArrayLike | None = None, *, depth: int = 1) -> F
 
     depth = positive_integer("depth", depth, at_most=64)
     rows = np.asarray(X, dtype=np.float64)
-    if Y is not None:
-        kernel: Floats = rows @ np.asarray(Y, dtype=np.float64).T
-        blocks.run(lambda a, b: recursion(kernel[a:b].reshape(-1), depth), blocks.spans(len(kernel), 256))
-        return kernel
-    kernel = rows @ rows.T
+    others = rows if Y is None else np.asarray(Y, dtype=np.float64)
+    kernel = np.empty((len(rows), len(others)))
 
-    def strip(start: int, stop: int) -> None:
-        block = np.ascontiguousarray(kernel[start:stop, start:])
-        recursion(block.reshape(-1), depth)
-        kernel[start:stop, start:] = block
-        kernel[start:, start:stop] = block.T
+    def tile(i: int, j: int) -> None:
+        part = rows[i : i + TILE] @ others[j : j + TILE].T
+        recursion(part.reshape(-1), depth)
+        kernel[i : i + TILE, j : j + TILE] = part
+        if Y is None and j > i:
+            kernel[j : j + TILE, i : i + TILE] = part.T
 
-    blocks.run(strip, blocks.spans(len(kernel), 128))
+    starts = range(0, len(rows), TILE)
+    blocks.run(tile, [(i, j) for i in starts for j in range(i if Y is None else 0, len(others), TILE)])
     return kernel
 
 

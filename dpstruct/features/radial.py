@@ -62,6 +62,7 @@ class Kernel:
 
 def _matern(r: Floats, nu: float) -> Floats:
     """Return the Matern profile; closed forms for the half-integers 1/2, 3/2 and 5/2."""
+    r = np.minimum(r, 1e4)  # no infinity times 0; the profile is 0 long before
     if nu == 0.5:
         return np.exp(-r)
     if nu == 1.5:
@@ -70,11 +71,13 @@ def _matern(r: Floats, nu: float) -> Floats:
         return (1 + math.sqrt(5) * r + 5 / 3 * r * r) * np.exp(-math.sqrt(5) * r)
     from scipy.special import gammaln, kve
 
-    t = np.clip(math.sqrt(2 * nu) * np.asarray(r), 1e-10, 700.0)
+    t = np.clip(math.sqrt(2 * nu) * r, 1e-300, 700.0)
     with np.errstate(all="ignore"):
         logs = (1 - nu) * math.log(2) - gammaln(nu) + nu * np.log(t) + np.log(kve(nu, t)) - t
-        values: Floats = np.where(t <= 1e-10 * (1 + nu), 1.0, np.minimum(np.exp(logs), 1.0))
-    return np.where(np.isfinite(values), values, 1.0)  # the Bessel function overflows next to 0
+        s = t * t / 4
+        series = 1 - s / max(nu - 1, 0.1) * (1 - s / (2 * max(nu - 2, 0.1)))  # where the Bessel function overflows
+        values: Floats = np.where(np.isfinite(logs), np.minimum(np.exp(logs), 1.0), series)
+    return values
 
 
 def _spread(draws: Draws, dim: int, count: int) -> Floats:

@@ -26,6 +26,7 @@ Integers = NDArray[np.int64]
 
 RADIUS = 2**15 - 1
 CELLS = 1 << 18  # of the grid along each side of the box
+_FINEST = 2.0**-51  # unit of the frequencies, in turns: a projection has no more bits below the point
 _FASTEST = 2.0**16  # turns across the box; heavy-tailed laws have faster frequencies, which carry nothing but noise
 _PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 
@@ -47,6 +48,8 @@ def frequencies(
     with np.errstate(over="ignore"):
         turns = np.clip(waves * (sides / (2 * math.pi * bandwidth))[:, None], -_FASTEST, _FASTEST)
     public = quantise(turns / CELLS, entry_bound=2 * CELLS)
+    if public.unit < _FINEST:
+        public = PublicMatrix(np.rint(turns / CELLS / _FINEST), _FINEST, public.entry_bound)
     if public.unit > 2.0**-12:
         raise InvalidParameter("bounds", f"{len(sides)} dimensions", "few enough for exact phases")
     return public
@@ -54,7 +57,8 @@ def frequencies(
 
 def on_grid(rows: Floats, middle: Floats, sides: Floats) -> Floats:
     """Return the grid cells of clipped records, integers from ``-CELLS / 2`` to ``CELLS / 2``, as float64."""
-    cells: Floats = np.clip(np.floor((rows - middle) / sides * CELLS), -CELLS // 2, CELLS // 2)
+    with np.errstate(all="ignore"):
+        cells: Floats = np.clip(np.floor((rows - middle) / sides * CELLS), -CELLS // 2, CELLS // 2)
     return cells
 
 

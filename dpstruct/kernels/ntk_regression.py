@@ -1,8 +1,7 @@
 """CPU kernels of NTK regression: lattice features, residuals, orthogonal directions, the exact kernel's recursion.
 
 Whatever is truncated to integers is computed row by row with + - * / and square roots in a fixed order, so that a
-record's integers do not depend on the rows around it. No release
-depends on `recursion`.
+record's integers do not depend on the rows around it. No release depends on `recursion`.
 """
 
 from __future__ import annotations

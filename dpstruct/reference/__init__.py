@@ -21,6 +21,7 @@ from dpstruct.reference.lsq_fgt import LSQFGT
 from dpstruct.reference.lsq_rff import LSQRFF
 from dpstruct.reference.output_perturbation import OutputPerturbation
 from dpstruct.reference.query_gaussian import QueryGaussian
+from dpstruct.reference.race import RACE
 from dpstruct.reference.random_features_attention import RandomFeaturesAttention
 from dpstruct.reference.refined_tree import RefinedTree
 from dpstruct.reference.statdp import StatDP
@@ -30,6 +31,7 @@ __all__ = [
     "CCLY",
     "LSQFGT",
     "LSQRFF",
+    "RACE",
     "AdaSSP",
     "AnalyzeGauss",
     "BackursTree",

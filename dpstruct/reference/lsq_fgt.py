@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import product
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,9 +37,10 @@ class LSQFGT:
 
     Notes
     -----
-    With unit ``sqrt(2) bandwidth`` the kernel is ``exp(-|x - y|**2)``. A record with residual t in ``[-1/2, 1/2]**d`` of
-    its cell adds the monomials ``t**k``: l1 norm at most ``(2 (1 - 2**-order))**d``, l2 norm
-    ``((4/3) (1 - 4**-order))**(d/2)``, twice that where records are substituted. ``exp(-(u - t)**2) = sum_k t**k / k! H_k(u) exp(-u**2)``.
+    With unit ``sqrt(2) bandwidth`` the kernel is ``exp(-|x - y|**2)``. A record with residual t in ``[-1/2, 1/2]**d``
+    of its cell adds the monomials ``t**k``: l1 norm at most ``(2 (1 - 2**-order))**d``, l2 norm at most
+    ``((4/3) (1 - 4**-order))**(d/2)``, twice that where records are substituted.
+    ``exp(-(u - t)**2) = sum_k t**k / k! H_k(u) exp(-u**2)``.
 
     References
     ----------
@@ -91,7 +92,7 @@ class LSQFGT:
         moments = np.zeros(self._shape)
         for degrees in product(range(self.order), repeat=self.dim):
             values = np.prod([powers[:, j, k] for j, k in enumerate(degrees)], axis=0)
-            place = (*(cell[:, j] + self.reach for j in range(self.dim)), *degrees)
+            place: Any = (*(cell[:, j] + self.reach for j in range(self.dim)), *degrees)
             np.add.at(moments, place, values)
         inside = tuple(slice(self.reach, self.reach + int(c)) for c in self.cells)
         moments[inside] += getattr(rng, self.law)(0.0, self.scale, moments[inside].shape)

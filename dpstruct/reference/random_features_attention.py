@@ -1,9 +1,9 @@
-"""Attention from noisy sums of random features: FAVOR+ (arXiv 2009.14794) and Fourier features (Rahimi, Recht 2007)."""
+"""Attention from noisy sums of random features: FAVOR+ (arXiv 2009.14794), Fourier features, polynomial sketches."""
 
 from __future__ import annotations
 
 import math
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
 
 import numpy as np
 
@@ -27,14 +27,17 @@ class RandomFeaturesAttention(AttentionBaseline):
         Sharpness: weights are ``exp(theta <q/|q|, k>)``.
     mu : float
         GDP parameter, add-remove.
-    kind : {"favor", "fourier"}
-        Positive exponential features, clipped to norm ``clip exp(theta/2)``, or cosines and sines of norm at most 1.
+    kind : {"favor", "fourier", "sketch"}
+        Positive exponential features; cosines and sines of norm at most 1; or scikit-learn's tensor sketch of
+        ``(1 + theta t / degree)**degree``.
     features : int
         Number of features.
     clip : float
-        Public clipping norm of "favor", over its root mean square.
+        Public clipping norm of the features, over their root mean square (not for "fourier").
+    degree : int
+        Of a sketched polynomial.
     seed : int
-        Of the public random directions (blocks of orthogonal ones).
+        Of the public random directions (blocks of orthogonal ones) or hashes.
 
     Notes
     -----
@@ -43,7 +46,8 @@ class RandomFeaturesAttention(AttentionBaseline):
 
     References
     ----------
-    Choromanski et al. (2021), arXiv 2009.14794; Rahimi and Recht (2007). Modelled from the published descriptions.
+    Choromanski et al. (2021), arXiv 2009.14794; Rahimi and Recht (2007); Pham and Pagh (2013), used for attention by
+    arXiv 2310.01655. Modelled from the published descriptions.
 
     Examples
     --------
@@ -67,31 +71,44 @@ class RandomFeaturesAttention(AttentionBaseline):
         kind: str = "favor",
         features: int = 1024,
         clip: float = 1.0,
+        degree: int = 2,
         seed: int = 0,
     ) -> None:
         super().__init__(dim_key, dim_value, theta=theta, mu=mu)
-        if kind not in ("favor", "fourier"):
-            raise InvalidParameter("kind", repr(kind), '"favor" or "fourier"')
+        if kind not in ("favor", "fourier", "sketch"):
+            raise InvalidParameter("kind", repr(kind), '"favor", "fourier" or "sketch"')
         self.kind, self.features = kind, positive_integer("features", features, at_most=1 << 20)
-        self._bound = clip * math.exp(self.theta / 2) if kind == "favor" else 1.0
-        count = self.features if kind == "favor" else self.features // 2
-        rng, d = np.random.default_rng(seed), self.dim_key
-        blocks = []
+        self.degree = positive_integer("degree", degree, at_most=8)
+        squared = {"favor": math.exp(self.theta), "fourier": 1.0, "sketch": (1 + self.theta / degree) ** degree}
+        self._bound = math.sqrt(squared[kind]) * (1.0 if kind == "fourier" else clip)
+        self._transform: Any = self._hashes(seed) if kind == "sketch" else self._directions(seed)
+
+    def _hashes(self, seed: int) -> Any:
+        from sklearn.kernel_approximation import PolynomialCountSketch
+
+        options = {"gamma": self.theta / self.degree, "degree": self.degree, "coef0": 1.0, "random_state": seed}
+        return PolynomialCountSketch(n_components=self.features, **options).fit(np.zeros((1, self.dim_key)))
+
+    def _directions(self, seed: int) -> Array:
+        count, d = self.features // (2 if self.kind == "fourier" else 1), self.dim_key
+        rng, blocks = np.random.default_rng(seed), []
         for _ in range(-(-count // d)):
             rotation, triangle = np.linalg.qr(rng.standard_normal((d, d)))
             blocks.append(rotation * np.sign(np.diag(triangle)))  # uniform
         lengths = np.linalg.norm(rng.standard_normal((count, d)), axis=1)
-        self._directions = np.concatenate(blocks)[:count] * lengths[:, None]
+        return np.asarray(np.concatenate(blocks)[:count] * lengths[:, None])
 
     def _map(self, X: Array) -> Array:
-        """Return features f with ``E <f(x), f(y)> = exp(theta <x, y>)``, for Fourier times ``exp(-theta)``."""
+        """Return features whose products estimate ``exp(theta <x, y>)``, for Fourier times ``exp(-theta)``."""
+        if self.kind == "sketch":
+            return np.asarray(self._transform.transform(X))
         scaled = math.sqrt(self.theta) * X
         half = (scaled**2).sum(axis=1, keepdims=True) / 2
-        product = scaled @ self._directions.T
+        product = scaled @ self._transform.T
         if self.kind == "favor":
-            return np.asarray(np.exp(product - half) / math.sqrt(len(self._directions)))
+            return np.asarray(np.exp(product - half) / math.sqrt(len(self._transform)))
         waves = np.concatenate([np.cos(product), np.sin(product)], axis=1)
-        return np.asarray(waves * np.exp(half - self.theta / 2) / math.sqrt(len(self._directions)))
+        return np.asarray(waves * np.exp(half - self.theta / 2) / math.sqrt(len(self._transform)))
 
     def _release(self, K: Array, V: Array, rng: np.random.Generator) -> None:
         assert self.mu is not None

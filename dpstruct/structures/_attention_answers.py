@@ -175,15 +175,12 @@ class PrivateMemory(Release):
         return result
 
     def _shrunk(self, head: int, e: Evaluated) -> Answers:
-        dv, heads, count = e.N.shape[1], self._heads, max(self.count, 1.0)
-        mean, kept, ratio = heads.mean[head], heads.kept[head], e.D / count
+        dv, mean = e.N.shape[1], self._heads.mean[head]
         dtype = e.N.dtype
         centred: Answers = e.N - e.D.astype(dtype)[:, None] * mean.astype(dtype)
         D = self._floored(e)
         if dv >= 3:
-            variance = e.var_N - 2 * kept * ratio * e.cov_N + (kept * ratio) ** 2 * heads.var_sum
-            noise_D = e.var_D - 2 * ratio * e.cov_D + ratio**2 * heads.var_count
-            variance = np.maximum(variance + (mean @ mean) / dv * noise_D, 0.0)
+            variance = self._centred_variance(head, e)
             energy = np.maximum(np.einsum("ij,ij->i", centred, centred, dtype=np.float64), 1e-300)
             centred *= (np.maximum(0.0, 1 - (dv - 2) * variance / energy) / D).astype(dtype)[:, None]
         else:
@@ -193,6 +190,15 @@ class PrivateMemory(Release):
         if (length > 1).any():
             centred /= np.maximum(length, 1.0).astype(dtype)[:, None]
         return centred
+
+    def _centred_variance(self, head: int, e: Evaluated) -> Floats:
+        """Return the variance of a coordinate of ``N - mean D``, which shares noise with the mean and the count."""
+        heads, ratio = self._heads, e.D / max(self.count, 1.0)
+        mean, kept = heads.mean[head], heads.kept[head]
+        var_N = e.var_N - 2 * kept * ratio * e.cov_N + (kept * ratio) ** 2 * heads.var_sum
+        var_D = e.var_D - 2 * ratio * e.cov_D + ratio**2 * heads.var_count
+        result: Floats = np.maximum(var_N + (mean @ mean) / len(mean) * var_D, 0.0)
+        return result
 
     def _each(self, Q: ArrayLike, temperature: Any, coefficients: Any, answer: Any, shape: tuple[int, ...]) -> Any:
         """Apply `answer` to the evaluated queries of every head, a chunk at a time."""

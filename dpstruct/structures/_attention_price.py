@@ -29,12 +29,16 @@ _TYPICAL_MU = 0.236704381  # epsilon = 1 at delta = 1e-6
 def shares(blueprint: CrossAttention) -> tuple[float, ...]:
     """Return the typical part of each degree in ``|a|_1`` at the planned temperatures, whatever the price.
 
-    Precisions belong to the blueprint because `summarize` clips units by them and knows no price; the optimum is flat.
+    Precisions belong to the blueprint because `summarize` clips units by them and knows no price. The optimum is flat,
+    and solvers differ in last bits between machines, so that the parts are multiples of 1/256 of sum 1: two machines
+    disagree only if a part is within a last bit of half a step.
     """
     noise = (math.sqrt(blueprint.dim_value) + 1) / (_TYPICAL_MU * blueprint.expected_rows)
     rows = float(blueprint.expected_rows)
     found = polynomials.amplitudes(blueprint.temperatures, blueprint.degree, rows, noise, blueprint.coefficients)
-    return tuple(found.tolist())
+    steps = [max(1, round(256 * part)) for part in found.tolist()]
+    steps[steps.index(max(steps))] += 256 - sum(steps)
+    return tuple(step / 256 for step in steps)
 
 
 def counted(blueprint: CrossAttention, neighbors: Relation) -> bool:
@@ -52,7 +56,7 @@ def precisions(blueprint: CrossAttention, *, replaced: bool = False) -> sensitiv
     if blueprint.value_weight is not None:
         return of(blueprint._shares, 1 / blueprint.value_weight)
     if not replaced or _clipped(blueprint):
-        return of(blueprint._shares, blueprint.dim_value**-0.5)
+        return of(blueprint._shares, 1 / math.sqrt(blueprint.dim_value))
     for ratio in np.linspace(1, 0.25, 13).tolist():  # the largest that leaves the weight sums free
         found = of(blueprint._shares, ratio)
         if sensitivity.common(found) <= 4.000001 * float(sum(found.beta)):

@@ -160,5 +160,6 @@ def shrink(T: Integers, precisions: NDArray[np.float64], limit: float) -> Intege
     squares = (above * above).reshape(units, -1, *precisions.shape).sum(axis=1)
     norms = np.array([math.fsum(unit) for unit in (squares * precisions).reshape(units, -1).tolist()])
     norms = np.ldexp(np.sqrt(norms * (1 + 2.0**-40)), shift)
-    factors = np.where(norms <= limit, 1.0, limit / norms * (1 - 2.0**-40)).reshape(units, *[1] * (T.ndim - 1))
-    return np.where(factors == 1.0, T, np.trunc(T.astype(np.float64) * factors).astype(np.int64))
+    long = (norms > limit).reshape(units, *[1] * (T.ndim - 1))
+    factors = np.where(long, (limit / norms * (1 - 2.0**-40)).reshape(long.shape), 0.0)  # no cast of what is kept
+    return np.where(long, np.trunc(T.astype(np.float64) * factors).astype(np.int64), T)

@@ -95,12 +95,14 @@ class EvenPowerForm(_Polynomial):
 
     def sums(self, X: NDArray[Any], device: str) -> Sums64:
         """Return the count and the sums of powers, each power truncated toward zero."""
-        z = inward(X, self.bounds).T / self.half[:, None]
-        np.clip(z, -1.0, 1.0, out=z)
-        power, sums = np.full_like(z, float(ONE)), {}
-        for k in range(1, self.p + 1):
-            power = power * z
-            sums[f"power{k}"] = np.trunc(power).astype(np.int64).sum(axis=1)
+        sums = {}
+        with np.errstate(all="ignore"):  # underflow is a value, too
+            z = inward(X, self.bounds).T / self.half[:, None]
+            np.clip(z, -1.0, 1.0, out=z)
+            power = np.full_like(z, float(ONE))
+            for k in range(1, self.p + 1):
+                power = power * z
+                sums[f"power{k}"] = np.trunc(power).astype(np.int64).sum(axis=1)
         return {"count": np.array(len(X), np.int64)} | sums
 
     def groups(self, cost: GDP | PureDP, neighbors: Relation) -> list[Group]:

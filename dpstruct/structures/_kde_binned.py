@@ -72,6 +72,7 @@ class Binned(Method):
             change * (one**2 if isinstance(cost, GDP) else one)
         )
 
+    @np.errstate(all="ignore")
     def sums_of(self, rows: Floats) -> dict[str, NDArray[np.int64]]:
         """Return the exact sums of the records' weights."""
         one = 1 << self.bits

@@ -43,7 +43,7 @@ BITS = 30  # of a feature
 CELLS = 1 << 17  # of the grid along half a side of the box
 COARSE = 7  # bits of the grid that the law does without
 KNOTS = 512  # per bandwidth, of the tables that records are looked up in; at most 2**13 in all
-LAW_SHARE = Fraction(1, 5)
+LAW_SHARE = Fraction(1, 8)
 PRODUCTS = ("gaussian", "laplacian", "product_cauchy")
 
 
@@ -85,6 +85,7 @@ class Mercer(Method):
     def _bound(self) -> int:
         return self.dim * (CELLS >> COARSE) ** 2 + self._one**2
 
+    @np.errstate(all="ignore")
     def law(self, transcript: Transcript) -> Law:
         """Return the law that a release holds, from its first round; any noise gives one."""
         if self.public_law is not None:
@@ -103,6 +104,7 @@ class Mercer(Method):
         spread = np.sqrt(np.clip(values, floor**2, top**2))
         return Law(self.middle + half * center, axes, spread)
 
+    @np.errstate(all="ignore")
     def basis(self, law: Law) -> ProductBasis:
         """Return the eigenfunctions under a law, in coordinates ``axes^T (x - middle)``."""
         half = self.sides / 2
@@ -116,6 +118,7 @@ class Mercer(Method):
         """The basis of the public law, or, for predictions, of a guess: centred, a fifth of each side wide."""
         return self.basis(self.public_law or Law(self.middle, np.eye(self.dim), self.sides / 5))
 
+    @np.errstate(all="ignore")
     def arrays(self, law: Law) -> Arrays:
         """Return the public arrays that map lattice rows to features."""
         basis = self.basis(law)
@@ -161,6 +164,7 @@ class Mercer(Method):
         law = Group(second.lines("moment", self.dim + 1, cost), bound, LAW_SHARE)
         return [law, Group(features.lines, features.sensitivity, 1 - LAW_SHARE)]
 
+    @np.errstate(all="ignore")
     def _lattice(self, rows: Floats) -> NDArray[np.int32]:
         cells = np.clip(np.floor((rows - self.middle) / (self.sides / 2) * CELLS), -CELLS, CELLS)
         return np.asarray(cells, np.int32)
@@ -191,6 +195,7 @@ class Mercer(Method):
 
     # ---- answers ---------------------------------------------------------------------------------------------------
 
+    @np.errstate(all="ignore")
     def _parts(self, transcript: Transcript, Y: Floats) -> Floats:
         """Return the inner products with the sums and the squared norms of the queries' features, (q, 2)."""
         from dpstruct.kernels.kernel_density import product_answers

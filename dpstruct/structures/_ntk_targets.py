@@ -76,11 +76,11 @@ def encode(y: NDArray[Any], target: Box | tuple[Any, ...]) -> NDArray[np.int16]:
     if isinstance(target, Box):
         low, high = target.low[0], target.high[0]
         half = 0.5 * (high - low)
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # underflow is a value, too
             values = y.astype(np.float64)
             place = (np.clip(values, low, high) - (low + half)) / half
-        place[~np.isfinite(values)] = 0.0
-        steps: NDArray[np.int16] = np.trunc(np.clip(place, -1.0, 1.0) * (STEPS * (1 - 2.0**-30))).astype(np.int16)
+            place[~np.isfinite(values)] = 0.0
+            steps: NDArray[np.int16] = np.trunc(np.clip(place, -1.0, 1.0) * (STEPS * (1 - 2.0**-30))).astype(np.int16)
         return steps
     codes = np.full(len(y), UNKNOWN, np.int16)
     if y.dtype == object:

@@ -214,7 +214,7 @@ class AnchorAttention(public.Memory[PrivateAnchorAttention]):
         if self.value_weight is not None:
             return Fraction(max(1, round(2**40 / self.value_weight)), 2**40)
         clipped = isinstance(self.unit_rule, tuple) and self.unit_rule[0] == "clip"
-        best = Fraction(round(2**40 * self.dim_value**-0.5), 2**40)
+        best = Fraction(round(2**40 / math.sqrt(self.dim_value)), 2**40)
         return best if clipped or neighbors == "add-remove" else Fraction(1)
 
     def _row_precisions(self) -> Floats:

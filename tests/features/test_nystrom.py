@@ -33,6 +33,16 @@ def test_the_whitener_is_verified(monkeypatch):
         PointBasis(KERNELS["gaussian"], None, np.random.default_rng(0).random((40, 2)), 0.3)
 
 
+def test_whitening_commutes_with_wrapping():
+    """Sums beyond the words wrap; neighbouring ones must stay neighbours after the whitener, modulo 2**64."""
+    rng = np.random.default_rng(0)
+    basis = PointBasis(KERNELS["gaussian"], None, rng.random((20, 2)), 0.3)
+    sums = rng.integers(-(2**63), 2**63, (2, 20), dtype=np.int64)
+    one = basis.sums(rng.random((1, 2)))
+    together = basis.whiten(sums[0] + sums[1] + one)
+    assert (together == basis.whiten(sums[0]) + basis.whiten(sums[1]) + basis.whiten(one)).all()
+
+
 @pytest.mark.parametrize("q", [1, 10, 200, 4096])
 def test_words(q):
     bits, whitening = PointBasis.word(q)

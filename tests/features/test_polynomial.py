@@ -100,14 +100,31 @@ def test_sketches_are_exact_bounded_and_unbiased(degree):
     assert (np.abs(np.mean(found, axis=0) - (x @ x.T) ** degree) < 6 * spread + 1e-12).all()
 
 
-def test_wide_rows_have_exact_convolutions():
-    # all coordinates in few buckets: the largest entries that rounding has to survive
-    hashed = polynomial.Hashes(1024, 3, 2, 0)
-    X = to_lattice(np.ones((3, 1024)), bound=1.0, bits=30)
-    (_, _), (_, second), (_, third) = list(hashed.lattice(X, 18))[-3:]
-    alone = list(hashed.lattice(X[:1], 18))
-    assert np.array_equal(alone[-2][1][:, 0], second[:, 2])
-    assert np.array_equal(alone[-1][1][:, 0], third[:, 2])
+def convolution(a, b):
+    """Return the circular convolution of two integer vectors in Python integers."""
+    out = [0] * len(a)
+    for i, x in enumerate(a):
+        for j, y in enumerate(b):
+            out[(i + j) % len(a)] += x * y
+    return out
+
+
+@pytest.mark.parametrize(("dim", "size"), [(1024, 2), (1024, 64), (5, 8)])
+def test_convolutions_are_exact_integers(dim, size):
+    """Against Python integers, at the largest entries: all coordinates equal, of one sign in a bucket."""
+    hashed = polynomial.Hashes(dim, 3, size, 0)
+    shift = polynomial.SKETCH_BITS
+    x = np.full(dim, 1 << shift, dtype=np.float64) * hashed.sign[0]  # longer than any key: |x|_1 = dim 2**14
+    if dim == 1024:
+        x /= 32
+    counted = [[int(v) for v in hashed._counted(x[:, None], k)[:, 0]] for k in range(3)]
+    expected, now = [], counted[0]
+    for other in counted[1:]:
+        now = [abs(v) >> shift if v >= 0 else -(abs(v) >> shift) for v in convolution(now, other)]
+        expected.append(now)
+    block = np.column_stack([x, *np.random.default_rng(0).integers(-512, 512, (3, dim))])
+    for found, exact in zip(hashed.sketches(block, shift=shift), expected):
+        assert found[:, 0].tolist() == exact
 
 
 def test_hashes_are_the_same_everywhere():

@@ -52,13 +52,13 @@ def test_kernel_sums(name):
     rows, points = rng.normal(size=(30, 3)), rng.normal(size=(9, 3))
     points[0] = rows[0]
     exact = oracle.kernel(name, rows, points, 1.0) * 2.0**30
-    found = kernels.kernel_sums(rows, points, mode, table, 30)
+    found = kernels.kernel_sums(rows, points, 1.0, mode, table, 30)
     assert np.abs(found - exact.sum(axis=1)).max() <= 30 * 0.6
-    single = [kernels.kernel_sums(row[None, :], points, mode, table, 30) for row in rows]
+    single = [kernels.kernel_sums(row[None, :], points, 1.0, mode, table, 30) for row in rows]
     assert (sum(single) == found).all()
     far = np.array([[1e200, -1e300, 0.0]])  # overflows to infinity on the way
-    assert (kernels.kernel_sums(far, points, mode, table, 30) >= 0).all()
-    assert (kernels.kernel_sums(far, points, mode, table, 30) < 2**20).all()
+    assert (kernels.kernel_sums(far, points, 1.0, mode, table, 30) >= 0).all()
+    assert (kernels.kernel_sums(far, points, 1.0, mode, table, 30) < 2**20).all()
 
 
 def test_product_sums():

@@ -63,6 +63,18 @@ def test_random_features_estimate_the_exponential(kind, theta):
     assert np.abs(off).max() < 0.02
 
 
+@pytest.mark.parametrize("degree", [2, 3])
+def test_sketches_estimate_their_polynomial(degree):
+    K, V, Q = data()
+    Q = Q / np.linalg.norm(Q, axis=1, keepdims=True)
+    options = {"theta": 0.5, "mu": 1.0, "kind": "sketch", "degree": degree, "features": 1 << 12, "clip": 9.0}
+    sketch = RandomFeaturesAttention(3, 4, **options)
+    exact = (1 + 0.5 * Q @ K.T / degree) ** degree
+    assert np.abs(sketch._map(Q) @ sketch._map(K).T / exact - 1).max() < 0.25
+    off = sketch.fit(K, V, Silent()).query(Q, shrink=False) - attention(Q, K, V, 2.0)
+    assert np.abs(off).max() < 0.02
+
+
 def test_a_release_per_query_is_exact_without_noise_and_counts():
     K, V, Q = data()
     each = QueryGaussian(3, 4, theta=2.0, mu=1.0, queries=30).fit(K, V, Silent())

@@ -217,12 +217,7 @@ def test_the_centred_variance_is_that_of_the_shrinking_formula(fixed_words):
     for _ in range(250):
         private = dps.Budget(16.0, 1e-6, neighbors="add-remove").release(summary, share=1)
         e = private._evaluate(0, Q[:1], np.array([0.5]), (1.0, 2.0, 2.0))
-        heads, ratio = private._heads, e.D[0] / private.count
-        kept = heads.kept[0]
-        variance = e.var_N - 2 * kept * ratio * e.cov_N + (kept * ratio) ** 2 * heads.var_sum
-        noise_D = e.var_D - 2 * ratio * e.cov_D + ratio**2 * heads.var_count
-        variance = variance + heads.mean[0] @ heads.mean[0] / 4 * noise_D
-        scores.append((e.N[0] - e.D[0] * heads.mean[0], variance[0]))
+        scores.append((e.N[0] - e.D[0] * private._heads.mean[0], private._centred_variance(0, e)[0]))
     centred, variances = np.array([s[0] for s in scores]), np.array([s[1] for s in scores])
     found = centred.var(axis=0, ddof=1).sum() / 4 / variances.mean()
     assert found == pytest.approx(1, abs=0.28)  # 4 x 250 squares: six standard errors are 0.27

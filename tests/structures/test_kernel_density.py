@@ -96,9 +96,9 @@ def test_conforms_in_pure_dp(case, neighbors):
         assert price.bounds[0] == 1
 
 
-@pytest.mark.parametrize("neighbors", ["add-remove", "substitute"])
-def test_conforms_with_a_private_law(neighbors):
-    plan = dps.KernelDensity(**PRIVATE_LAW).plan(neighbors=neighbors, **GAUSSIAN)
+@pytest.mark.parametrize(("neighbors", "bounds"), [("add-remove", BOX), ("substitute", LINE)])
+def test_conforms_with_a_private_law(neighbors, bounds):
+    plan = dps.KernelDensity(**{**PRIVATE_LAW, "bounds": bounds}).plan(neighbors=neighbors, **GAUSSIAN)
     price = check_structure(plan, examples=1, answers=everything)[1]
     assert 0 < price.worst <= 1
 

@@ -69,7 +69,7 @@ def on_sphere(*rows):
     return np.array(rows, dtype=np.float64)
 
 
-@pytest.mark.parametrize("kappa", [3, 1, Fraction(1, 2), Fraction(1, 4)])
+@pytest.mark.parametrize("kappa", [3, Fraction(3, 4), Fraction(1, 4)])
 def test_the_joint_price_of_a_substitution_is_reached(monkeypatch, kappa):
     """Rows at inner product -a with one target, a = min(1, 1 / (2 kappa)): linear features reach them."""
     from dpstruct.structures import _ntk_moments as moments
@@ -152,6 +152,27 @@ def test_a_row_has_the_same_share_in_any_company():
     parts = [statistics(plan, (x[a:b], y[a:b]), transcript=transcript) for a, b in pairwise(cuts)]
     for name, array in whole.items():
         assert np.array_equal(sum(part[name] for part in parts), array), name
+
+
+def test_cancelling_products_are_exact():
+    """A whitener that nearly annihilates a row: rounded products would leave other bits alone and in company."""
+    random = np.random.default_rng(4)
+    for _ in range(40):
+        rows = random.integers(-4000, 4000, (300, 61)).astype(np.int16)
+        W = np.trunc(random.standard_normal((61, 61)) * 2.0**31)
+        f = rows[150].astype(np.float64)
+        W = np.rint(W - np.outer(f, f @ W) / (f @ f))
+        public = {"linear": np.array(1), "size": np.array(61), "whitener": W}
+        raw = {"size": np.array(61), "whitener": W}
+        alone, company = np.zeros((1, 16)), np.zeros((300, 16))
+        for store, part in ((alone, rows[150:151]), (company, rows)):
+            descent.held(store, 61)[:] = part
+            descent.advance(part, raw, store)
+        assert np.array_equal(descent.held(alone, 61)[0], descent.held(company, 61)[150])
+        assert descent.held(alone, 61).any()
+        for store, part in ((alone, rows[150:151]), (company, rows)):
+            descent.advance(part, public, store)
+        assert np.array_equal(descent.held(alone, 61)[0], descent.held(company, 61)[150])
 
 
 def test_text_labels_are_integer_labels():
