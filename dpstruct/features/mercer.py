@@ -2,8 +2,9 @@
 
 Per axis, points t_i with weights w_i stand for the law, ``(v, u)`` are eigenpairs of ``sqrt(w_i w_l) kappa(t_i - t_l)``
 and ``g_k(x) = sum_i kappa(x - t_i) sqrt(w_i) u_ik / sqrt(v_k)`` is ``B kappa_x`` for a matrix B with ``B K B^T = I``
-to `SLACK`: eigenfunctions beyond those for which that is verified are dropped. So ``g(x)`` is an image of x's representer under a map of norm at most
-``1 + SLACK``, products over axes are an image under the product of these maps, and leaving some out is a projection:
+to `SLACK`: eigenfunctions beyond those for which that is verified are dropped. So ``g(x)`` is an image of x's
+representer under a map of norm at most ``1 + SLACK``, products over axes are an image under the product of these maps,
+and leaving some out is a projection:
 
 * ``|features(x)|**2 <= k(x, x) = 1`` and ``|features(x) - features(x')|**2 <= 2 - 2 k(x, x') <= 2``, both times
   ``(1 + SLACK)**(2 d)``, for every x, whatever the law: a wrong law costs accuracy only;

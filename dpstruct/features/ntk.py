@@ -1,8 +1,8 @@
 """Neural tangent kernels of ReLU networks: exact, and as a public feature map of unit norm.
 
 On unit vectors with inner product u, let ``k0(u) = 1 - acos(u) / pi`` and
-``k1(u) = (sqrt(1 - u**2) + u (pi - acos u)) / pi``; starting from S = T = u each layer sets ``T = k1(S) + T k0(S)``,
-then ``S = k1(S)``, and the kernel of depth L is ``Theta = T / (L + 1)`` (arXiv 1806.07572; this form: arXiv 1905.12173).
+``k1(u) = (sqrt(1 - u**2) + u (pi - acos u)) / pi``. Starting from S = T = u each layer sets ``T = k1(S) + T k0(S)``,
+then ``S = k1(S)``; the kernel of depth L is ``Theta = T / (L + 1)`` (arXiv 1806.07572; this form: arXiv 1905.12173).
 """
 
 from __future__ import annotations
