@@ -107,6 +107,8 @@ def _sentinels(plan: Plan[Any], data: Data) -> Data:
 def _odd(values: NDArray[Any]) -> list[float]:
     """Return the values that are too odd to turn up by chance: many digits, or large but below the noise."""
     flat = np.asarray(values).ravel()
+    if flat.dtype.kind not in "biuf":  # text: labels of public classes
+        return []
     flat = flat[np.isfinite(flat)]
     if flat.dtype.kind == "f":
         mantissa = np.frexp(flat)[0] * 2.0**24

@@ -36,6 +36,12 @@ def test_conforms(density, cost, neighbors):
     )
 
 
+def test_text_labels_conform():
+    plan = ClassDensities(FOURIER, classes=["a", "b"]).plan(epsilon=1.0, delta=1e-6, neighbors="add-remove")
+    answers = lambda release: [release.query([[0.0], [0.7]]), release.counts]  # noqa: E731
+    check_structure(plan, data=data(FOURIER, ["a", "b", "c"]), answers=answers, examples=4)
+
+
 def test_a_class_costs_what_a_density_costs_and_no_pair_exceeds_it():
     both = ClassDensities(FOURIER, classes=["a", "b"])
     alone = FOURIER.plan(epsilon=1.0, delta=1e-6, neighbors="add-remove")
