@@ -107,7 +107,7 @@ def alarms_of(name, seeds, most):
 LEARNED = {"histogram-substitute", "three-answers", "race-sketch", "gaussian-vector"}  # vectors, with a score to fit
 
 
-def alarms(seeds=200, most=4000, vectors=1200):
+def alarms(seeds=1000, most=4000, vectors=1200):
     """Alarms at 1e-3 on correct mechanisms, many of them exactly at their claim: one in a thousand is allowed."""
     names = [name for name, c in known().items() if not c.broken]
     runs = [vectors if name in LEARNED else most for name in names]
