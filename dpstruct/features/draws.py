@@ -97,24 +97,15 @@ class Draws:
         return found
 
 
-def _dot(left: Floats, right: Floats) -> Floats:
-    """Return the sum of products over the first axis but one, added in order."""
-    total = left[..., 0, :] * right[..., 0, :]
-    for k in range(1, left.shape[-2]):
-        total = total + left[..., k, :] * right[..., k, :]
-    return total
-
-
 def orthogonal_blocks(draws: Draws, dim: int, count: int) -> Floats:
     """Return `count` unit vectors in random orthogonal bases (Haar) of `dim` vectors each, shape (dim, count).
 
-    The modified Gram-Schmidt process, twice, on all bases at once.
+    The modified Gram-Schmidt process, twice; the last basis is cut.
     """
-    bases = -(-count // dim)
-    rows = draws.normal((dim, dim, bases))  # vector, coordinate, basis
-    for _ in range(2):
-        for i in range(dim):
-            rows[i] /= np.sqrt(_dot(rows[i], rows[i]))
-            rest = rows[i + 1 :]
-            rest -= _dot(rest, rows[i])[:, None, :] * rows[i]
-    return np.ascontiguousarray(rows.transpose(1, 2, 0).reshape(dim, -1)[:, :count])
+    from dpstruct.kernels.draws import orthonormal_rows
+
+    bases = draws.normal((-(-count // dim), dim, dim))
+    for basis in bases:
+        orthonormal_rows(basis)
+        orthonormal_rows(basis)
+    return np.ascontiguousarray(bases.reshape(-1, dim)[:count].T)

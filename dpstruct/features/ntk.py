@@ -7,7 +7,6 @@ then ``S = k1(S)``; the kernel of depth L is ``Theta = T / (L + 1)`` (arXiv 1806
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from functools import lru_cache
@@ -18,10 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from dpstruct.domain import positive_integer
 from dpstruct.errors import InvalidParameter
+from dpstruct.features.draws import Draws, orthogonal_blocks
 from dpstruct.features.products import PublicMatrix, multiply, quantise
 from dpstruct.features.sphere import STEPS
 
-__all__ = ["directions", "ntk_kernel", "zonal_coefficients", "zonal_map", "zonal_rows"]
+__all__ = ["ntk_kernel", "zonal_coefficients", "zonal_map", "zonal_rows"]
 
 Floats = NDArray[np.float64]
 
@@ -134,61 +134,11 @@ def _polynomial(dim: int, weights: list[float]) -> list[float]:
     return total
 
 
-def directions(dim: int, count: int, *, seed: int) -> Floats:
-    """Return unit vectors in stacked orthogonal bases, uniform on the sphere and the same bits on every machine.
-
-    Words of SHAKE-256 become normal numbers by the polar method with a logarithm in + - * / (no library's), and bases
-    by Gram-Schmidt with sums in a fixed order; uniformly distributed for random words.
-
-    Parameters
-    ----------
-    dim, count : int
-        Coordinates, and number of vectors; the last basis is cut.
-    seed : int
-        Public.
-
-    Returns
-    -------
-    ndarray of float64, shape (count, dim)
-    """
-    from dpstruct.kernels.ntk_regression import orthonormal_rows
-
-    rows = _normal(count * dim, seed).reshape(count, dim)
-    for start in range(0, count, dim):
-        orthonormal_rows(rows[start : start + dim])
-    return rows
-
-
-def _normal(count: int, seed: int) -> Floats:
-    words = 2 * (count + 64)  # two numbers of four words; 21 % of the pairs are refused
-    digest = hashlib.shake_256(b"dpstruct directions %d" % seed).digest(8 * words)
-    u = (np.frombuffer(digest, "<u8") >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0
-    first, second = u[0::2], u[1::2]
-    s = first * first + second * second
-    kept = (s < 1.0) & (s > 0.0)
-    first, second, s = first[kept], second[kept], s[kept]
-    factor = np.sqrt(-2.0 * _log(s) / s)
-    return np.stack([first * factor, second * factor], axis=1).reshape(-1)[:count].copy()
-
-
-def _log(x: Floats) -> Floats:
-    """Return the natural logarithm by arithmetic that every machine rounds alike."""
-    m, e = np.frexp(x)
-    low = m < math.sqrt(0.5)
-    m, e = np.where(low, 2 * m, m), e - low
-    z = (m - 1) / (m + 1)
-    square, total = z * z, np.zeros_like(z)
-    for k in range(25, -1, -2):
-        total = total * square + 1.0 / (k if k > 0 else 1)
-    result: Floats = 2 * z * total + e * 0.6931471805599453
-    return result
-
-
 def zonal_map(dim: int, depth: int, n_features: int, seed: int) -> dict[str, NDArray[np.generic]]:
     """Return the public arrays of a feature map with ``<phi(x), phi(x')>`` close to the kernel, for `zonal_rows`.
 
     Constant and coordinates reproduce the degrees 0 and 1 exactly, and all products of two coordinates degree 2 where
-    they fit into 80 % of the features; the others are one polynomial of ``<w, x>`` each, for `directions` w. With
+    they fit into 80 % of the features; the others are one polynomial of ``<w, x>`` each, for random directions w. With
     weights ``sqrt(a_l N_l)`` it reproduces all degrees that it contains: over uniform w the mean of
     ``N_l P_l(<w, x>) P_j(<w, x'>)`` is ``P_l(<x, x'>)`` for j = l, else 0 (Gegenbauer features: arXiv 2202.03474).
 
@@ -208,7 +158,7 @@ def zonal_map(dim: int, depth: int, n_features: int, seed: int) -> dict[str, NDA
     for n in range(exact + 1, DEGREE + 1):
         weights[n] = signs[n % 5] * math.sqrt(a[n] * _harmonics(dim, n) / count)
     bound = CLIP * math.sqrt(math.fsum(a[exact + 1 :]) / count)
-    matrix = quantise(directions(dim, count, seed=seed).T, entry_bound=STEPS)
+    matrix = quantise(orthogonal_blocks(Draws(seed, "zonal map"), dim, count), entry_bound=STEPS)
     square = math.sqrt(a[2] * dim / (dim - 1)) / STEPS**2 if exact == 2 else 0.0
     heads = [math.sqrt(a[0]), math.sqrt(a[1]) / STEPS, square, matrix.unit / STEPS]
     return {

@@ -160,22 +160,6 @@ def residual_rows(scores: Floats, y: Any, kind: int, clip: float) -> None:
         _to_lattice(row, SHRINK / max(length, clip) if math.isfinite(length) else math.nan)
 
 
-@jit
-def orthonormal_rows(rows: Floats) -> None:
-    """Orthonormalise the rows one after the other (modified Gram-Schmidt), sums in a fixed order."""
-    for i in range(rows.shape[0]):
-        row = rows[i]
-        for k in range(i):
-            other, inner = rows[k], 0.0
-            for j in range(row.size):
-                inner += other[j] * row[j]
-            for j in range(row.size):
-                row[j] -= inner * other[j]
-        length = math.sqrt(_sum_of_squares(row))
-        for j in range(row.size):
-            row[j] /= length
-
-
 @inline
 def _acos(s: Any) -> Any:
     """Return the arc cosine by fdlibm's rational function, without branches, so that it becomes vector code."""

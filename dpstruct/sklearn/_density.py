@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -132,34 +131,36 @@ class KDEClassifier(ClassifierMixin, PrivateEstimator):  # type: ignore[misc]
 
     def decision_function(self, X: ArrayLike) -> Floats:
         """Return the kernel sum of each class, shape (n, c); for two classes the log-odds of the second, shape (n,)."""
-        sums = self._sums(X)
-        if sums.shape[1] > 2:
-            return sums
-        logs = np.log(self._positive(sums))
+        check_is_fitted(self)
+        if len(self.classes_) > 2:
+            return self._sums(X)[0]
+        logs = np.log(self._positive(X))
         odds: Floats = logs[:, 1] - logs[:, 0]
         return odds
 
-    def _positive(self, sums: Floats) -> Floats:
+    def _positive(self, X: ArrayLike) -> Floats:
         """Return the sums, those near or below zero bent to positive numbers within one standard error."""
-        noise = math.sqrt(self.densities_.structure.density._method.worst_variance(self.densities_._parts[0][1]))
+        sums, noise = self._sums(X)
         bent: Floats = 0.5 * (sums + np.sqrt(sums**2 + noise**2))
         return bent
 
-    def _sums(self, X: ArrayLike) -> Floats:
+    def _sums(self, X: ArrayLike) -> tuple[Floats, Floats]:
+        """Return the kernel sums inside the bounds and their standard errors; a row with a NaN is like no record."""
         check_is_fitted(self)
         rows = self._check(X, reset=False)
         bounds = self.densities_.structure.density.bounds
-        sums = self.densities_.query(np.clip(rows, bounds.low, bounds.high))
-        return np.where(np.isnan(sums), 0.0, sums)
+        inside = np.clip(rows, bounds.low, bounds.high)
+        sums = self.densities_.query(inside)
+        return np.where(np.isnan(sums), 0.0, sums), self.densities_.error(np.nan_to_num(inside))
 
     def predict_proba(self, X: ArrayLike) -> Floats:
         """Return each class's part of the kernel sums, made positive within their noise, shape (n, c)."""
-        positive = self._positive(self._sums(X))
+        positive = self._positive(X)
         chances: Floats = positive / positive.sum(axis=1, keepdims=True)
         return chances
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the class with the largest kernel sum for each row, shape (n,)."""
-        sums = self._sums(X)
+        sums, _ = self._sums(X)
         labels: NDArray[Any] = self.classes_[sums.argmax(axis=1)]
         return labels

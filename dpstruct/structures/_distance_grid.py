@@ -107,23 +107,14 @@ class GridForm(Form):
         if isinstance(cost, PureDP):
             remedy = "pass delta > 0, or use metric='l1' or an even p"
             raise InvalidParameter("delta", "0", f"delta > 0 for p = {self.p:g}", remedy)
-        _, V, size = self._factor
         counted, dim = neighbors == "add-remove", len(self.widths)
-        squares = (V * V).sum(axis=1)
-        if counted:
-            r, D = squares, size**2
-        else:  # all pairs of knots; |V_a - V_b|**2 and (size_a - size_b)**2, exactly
-            G = V @ V.T
-            r = (squares[:, None] + squares - 2 * G).ravel()
-            D = ((size[:, None] - size) ** 2).ravel()
-        total = Fraction(int(r.max())) * PART**2
-        lines, bound = [], Fraction(0)
+        changes = _changes(self.p, self.cells, counted)
+        total, lines = max(r for r, _ in changes) * PART**2, []
         if self.centred:
-            top = Fraction(int(D.max())) * PART**2
+            top = max(D for _, D in changes) * PART**2
             w_total, w_size = (2 * total, 4 * top) if counted else (total, 2 * top)
-            costs = [a / w_total * PART**2 + b / w_size * PART**2 for a, b in _frontier(r, D)]
+            bound, w_count = max(r / w_total + D / w_size for r, D in changes) * PART**2, Fraction(4)
             lines.append(Line("size", (dim,), tuple(w_size * share for share in self.shares)))
-            bound, w_count = max(costs), Fraction(4)
         else:
             w_total, w_count = (2 * total, Fraction(2)) if counted else (total, Fraction(1))
             bound = total / w_total
@@ -196,12 +187,20 @@ class GridForm(Form):
         return float(self.scale.sum() * (curve + grid + off))
 
 
-def _frontier(r: Integers, D: Integers) -> list[tuple[Fraction, Fraction]]:
-    """Return the pairs (r, D) that no other pair dominates: a weighted sum has its maximum among them."""
+@lru_cache(maxsize=16)
+def _changes(p: float, cells: int, counted: bool) -> tuple[tuple[Fraction, Fraction], ...]:
+    """Return the squared changes of a row of V and of the size, of all knots or pairs of knots that none dominates.
+
+    A weighted sum of the two has its maximum among them.
+    """
+    _, V, size = factor(p, cells)
+    squares = (V * V).sum(axis=1)
+    if counted:
+        r, D = squares, size**2
+    else:  # |V_a - V_b|**2 and (size_a - size_b)**2, exactly
+        r = (squares[:, None] + squares - 2 * (V @ V.T)).ravel()
+        D = ((size[:, None] - size) ** 2).ravel()
     order = np.lexsort((-D, -r))
-    best, kept = -1, []
-    for i in order:
-        if int(D[i]) > best:
-            best = int(D[i])
-            kept.append((Fraction(int(r[i])), Fraction(int(D[i]))))
-    return kept
+    above = np.maximum.accumulate(np.concatenate([[-1], D[order][:-1]]))
+    kept = order[D[order] > above]
+    return tuple((Fraction(int(r[i])), Fraction(int(D[i]))) for i in kept)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -142,14 +141,3 @@ class L1Form(Form):
         exact = rows.astype(np.float64)
         distance: Floats = np.abs(exact - np.clip(exact, self.low, self.high)).sum(axis=1)
         return distance
-
-
-def projected(
-    project: Callable[[NDArray[Any]], Floats], X: NDArray[Any], form: L1Form, device: str, block: int
-) -> Sums64:
-    """Return the sums of the projections of `X`, a block of rows at a time."""
-    total = form.sums(project(X[:block]), device)
-    for start in range(block, len(X), block):
-        for name, part in form.sums(project(X[start : start + block]), device).items():
-            total[name] += part
-    return total

@@ -23,7 +23,7 @@ from dpstruct.features.products import multiply, quantise
 from dpstruct.lattice import to_lattice
 from dpstruct.privacy import GDP, PureDP, Relation
 from dpstruct.structures._distance import Floats, Form, Sums64, center_and_radius, inward, kernels
-from dpstruct.structures._distance_l1 import L1Form, projected
+from dpstruct.structures._distance_l1 import L1Form
 from dpstruct.structures._distance_options import dim_of, spread_bits
 
 __all__ = ["CentredSlices", "PlainSlices", "slice_constant"]
@@ -86,7 +86,12 @@ class PlainSlices(Form):
 
     def sums(self, X: NDArray[Any], device: str) -> Sums64:
         """Return the tree's sums of the projections."""
-        return projected(self._slices.project, X, self.tree, device, self._slices.block)
+        block, project = self._slices.block, self._slices.project
+        total = self.tree.sums(project(X[:block]), device)
+        for start in range(block, len(X), block):
+            for name, part in self.tree.sums(project(X[start : start + block]), device).items():
+                total[name] += part
+        return total
 
     def groups(self, cost: GDP | PureDP, neighbors: Relation) -> list[Group]:
         """Return the tree's group; a row that moves little is charged as one that is substituted."""

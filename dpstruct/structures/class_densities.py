@@ -32,6 +32,16 @@ class _Part(Scales):
 
     events: tuple[Event, ...]
 
+    @classmethod
+    def of(cls, noise: Scales, k: int) -> _Part:
+        """Return the lines of class k."""
+        prefix, events = f"class{k}_", []
+        for event in noise.events:
+            mine = [line for line in event.lines if line.name.startswith(prefix)]
+            renamed = tuple(line._replace(name=line.name.removeprefix(prefix)) for line in mine)
+            events.append(replace(event, lines=renamed))
+        return cls(tuple(events))
+
 
 class PrivateClassDensities(Release):
     """Answers how similar any point is to the records of each class, for ever, from one release.
@@ -62,15 +72,7 @@ class PrivateClassDensities(Release):
         for k in range(len(self.structure.classes)):
             prefix = f"class{k}_"
             mine = {n.removeprefix(prefix): a for n, a in self.transcript.items() if n.startswith(prefix)}
-            events = []
-            for event in self.receipt.events:
-                lines = tuple(
-                    line._replace(name=line.name.removeprefix(prefix))
-                    for line in event.lines
-                    if line.name.startswith(prefix)
-                )
-                events.append(replace(event, lines=lines))
-            found.append((mine, _Part(tuple(events))))
+            found.append((mine, _Part.of(self.receipt, k)))
         return found
 
     def _row_count(self) -> tuple[float, float]:
@@ -185,11 +187,7 @@ class ClassDensities(Structure[PrivateClassDensities]):
 
     def worst_error(self, plan: Plan[PrivateClassDensities]) -> float:
         """Return the largest standard error of one answer."""
-        events = []
-        for event in plan.events:
-            lines = [line for line in event.lines if line.name.startswith("class0_")]
-            events.append(replace(event, lines=tuple(x._replace(name=x.name.removeprefix("class0_")) for x in lines)))
-        return float(np.sqrt(self.density._method.worst_variance(_Part(tuple(events)))))
+        return float(np.sqrt(self.density._method.worst_variance(_Part.of(plan, 0))))
 
     def __repr__(self) -> str:
         return f"ClassDensities({self.density}, {len(self.classes)} classes)"

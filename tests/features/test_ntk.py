@@ -9,7 +9,8 @@ from sklearn.kernel_ridge import KernelRidge
 
 import dpstruct as dps
 from dpstruct.errors import InvalidParameter
-from dpstruct.features.ntk import _log, directions, ntk_kernel, zonal_coefficients, zonal_map, zonal_rows
+from dpstruct.features.draws import Draws, logarithm, orthogonal_blocks
+from dpstruct.features.ntk import ntk_kernel, zonal_coefficients, zonal_map, zonal_rows
 from dpstruct.features.sphere import STEPS, sphere_dim, to_sphere
 
 KNOWN = {  # u: depth 1, 2, 3
@@ -76,7 +77,8 @@ def test_features_are_those_of_the_definition(dim, depth, m):
     x = sphere(50, dim)
     exact = 2 if 1 + dim + dim * (dim + 1) // 2 <= 0.8 * m else 1
     count = m - (1 + dim + (dim * (dim + 1) // 2 if exact == 2 else 0))
-    expected = oracle.zonal(lattice(x) / STEPS, zonal_coefficients(dim, depth), directions(dim, count, seed=4), exact)
+    W = orthogonal_blocks(Draws(4, "zonal map"), dim, count).T
+    expected = oracle.zonal(lattice(x) / STEPS, zonal_coefficients(dim, depth), W, exact)
     assert np.abs(features(x, depth, m, seed=4) - expected).max() < 1.01 / STEPS + 1e-9
 
 
@@ -127,14 +129,14 @@ def test_the_public_map_is_the_same_on_every_machine():
         for _, array in sorted(zonal_map(dim, depth, m, seed).items()):
             digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
         found.append(digest.hexdigest()[:16])
-    assert found == ["1ecddc1f7f95c86c", "47996d7f6bd9277a"]
+    assert found == ["df1f26c0e81d2a76", "c52f76e009ddbee4"]
 
 
-def test_directions_are_orthogonal_uniform_and_seeded():
-    W = directions(6, 30000, seed=1)
-    assert np.abs(W[:6] @ W[:6].T - np.eye(6)).max() < 1e-12
-    assert np.array_equal(directions(6, 8, seed=1), W[:8])
-    assert not np.array_equal(directions(6, 8, seed=2), W[:8])
+def test_directions_are_uniform_and_seeded():
+    W = orthogonal_blocks(Draws(1, "zonal map"), 6, 30000).T
+    maps = [zonal_map(6, 1, 40, seed)["directions"] for seed in (1, 1, 2)]
+    assert np.array_equal(maps[0], maps[1])
+    assert not np.array_equal(maps[0], maps[2])
     for n in (1, 2, 3, 4):  # moments of <w, z>; standard deviations of a mean are below 1.2 / sqrt(30000 N)
         for z in sphere(4, 6, n):
             mean = oracle.gegenbauer(W @ z, 6, n).mean()
@@ -143,8 +145,8 @@ def test_directions_are_orthogonal_uniform_and_seeded():
 
 def test_the_logarithm():
     x = np.concatenate([np.random.default_rng(0).random(1000), [1e-300, 1.0, np.nextafter(1, 0), 2.0**-52]])
-    assert np.abs(_log(x) - np.log(x)).max() < 1e-13
-    assert np.abs(_log(x[:1000]) / np.log(x[:1000]) - 1).max() < 1e-14
+    assert np.abs(logarithm(x) - np.log(x)).max() < 1e-13
+    assert np.abs(logarithm(x[:1000]) / np.log(x[:1000]) - 1).max() < 1e-14
 
 
 # ---- the sphere ------------------------------------------------------------------------------------------------------

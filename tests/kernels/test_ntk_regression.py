@@ -89,15 +89,6 @@ def test_scores_that_are_not_finite_teach_nothing(kind):
     assert (scores[0] == 0).all()
 
 
-def test_rows_become_orthonormal():
-    rows = np.random.default_rng(0).standard_normal((20, 30))
-    found = rows.copy()
-    kernels.orthonormal_rows(found)
-    assert np.abs(found @ found.T - np.eye(20)).max() < 1e-12
-    q, r = np.linalg.qr(rows.T)
-    assert np.abs(found.T - q * np.sign(np.diag(r))).max() < 1e-11
-
-
 @pytest.mark.parametrize("depth", [1, 2, 5])
 def test_the_recursion(depth):
     u = np.concatenate([np.linspace(-1, 1, 1001), [1 + 1e-15, -1 - 1e-15, 1 - 1e-16]])

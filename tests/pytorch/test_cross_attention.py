@@ -1,6 +1,7 @@
 """The PyTorch module against the NumPy release; skipped where PyTorch is missing."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -112,3 +113,10 @@ def test_a_module_is_saved_moved_and_printed():
     assert attend.float()(queries().float()).dtype == torch.float32
     assert "(4, 1e-6)-DP" in repr(attend)
     assert math.isfinite(float(attend(torch.zeros(1, 1, 1, 6)).sum()))
+
+
+def test_a_module_is_pickled_whole():
+    private, _, _ = release()
+    found = module(private)
+    again = pickle.loads(pickle.dumps(found))
+    assert torch.equal(again(queries()), found(queries()))
