@@ -153,7 +153,8 @@ class Ball:
 def check_rows(argument: str, X: Any, dim: int | None) -> NDArray[np.generic]:
     """Return `X` as an array of shape ``(n, dim)``, or ``(n,)`` for None, with a real dtype; values are not looked at.
 
-    Masked entries become NaN. The dtype is the caller's: a list with a None in it has none that is real.
+    Masked entries become NaN. The dtype of an array is the caller's. A list has none: each of its cells becomes a
+    float64 by itself, or NaN where it is no number, so that no cell can change what another one becomes.
 
     Raises
     ------
@@ -163,6 +164,12 @@ def check_rows(argument: str, X: Any, dim: int | None) -> NDArray[np.generic]:
         If the shape is another. The message quotes no row count.
     """
     mask = np.ma.getmask(X)
+    wanted = "(n,)" if dim is None else f"(n, {dim})"
+    if isinstance(X, list | tuple):
+        numbers_of = _vector_of(X) if dim is None else _matrix_of(X, dim)
+        if numbers_of is None:
+            raise InvalidParameter(argument, "a list of another shape", f"an array of shape {wanted}")
+        return numbers_of
     try:
         array: NDArray[np.generic] = np.asarray(X)
     except Exception:  # of NumPy or of a foreign type; its message could quote data
@@ -170,12 +177,8 @@ def check_rows(argument: str, X: Any, dim: int | None) -> NDArray[np.generic]:
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         expected = "a rectangular array of real numbers of at most 64 bits (float, integer or bool)"
         raise InvalidType(
-            argument,
-            f"dtype {array.dtype.type.__name__}",
-            expected,
-            f"convert {argument} with np.array(..., dtype=float)",
+            argument, f"dtype {array.dtype.type.__name__}", expected, f"convert {argument} to an array of float64"
         )
-    wanted = "(n,)" if dim is None else f"(n, {dim})"
     if array.ndim != (1 if dim is None else 2):
         remedy = f"use {argument}.reshape(-1, {dim})" if array.ndim == 1 else ""
         raise InvalidParameter(argument, f"{array.ndim} dimensions", f"an array of shape {wanted}", remedy)
@@ -186,3 +189,44 @@ def check_rows(argument: str, X: Any, dim: int | None) -> NDArray[np.generic]:
             array = array.astype(np.float64)
         array[mask] = np.nan
     return array
+
+
+def nested(cell: object) -> bool:
+    """Return whether an element of a list is itself a list, or an array."""
+    return isinstance(cell, list | tuple) or (isinstance(cell, np.ndarray) and cell.ndim > 0)
+
+
+def _number(cell: object) -> float:
+    """Return one cell of a list as a double, NaN where it is none; text is none, whatever it says."""
+    if isinstance(cell, np.ndarray) and cell.ndim == 0:
+        cell = cell[()]
+    if cell is np.ma.masked or not isinstance(cell, numbers.Real | np.bool_):
+        return math.nan
+    try:
+        return float(cell)
+    except Exception:  # an integer beyond the doubles, or a broken number: its message could quote data
+        return math.nan
+
+
+def _vector_of(cells: Sequence[Any]) -> NDArray[np.float64] | None:
+    """Return the cells of a list as doubles, each by itself; None if there are lists among them."""
+    kinds = set(map(type, cells))
+    if kinds <= {int, float, bool, np.float64, np.int64}:
+        try:
+            return np.array(cells, dtype=np.float64).reshape(len(cells))
+        except OverflowError:  # of an integer beyond the doubles: cell by cell
+            pass
+    if any(nested(cell) for cell in cells):
+        return None
+    return np.array([_number(cell) for cell in cells], dtype=np.float64)
+
+
+def _matrix_of(rows: Sequence[Any], dim: int) -> NDArray[np.float64] | None:
+    """Return a list of rows as doubles, each cell by itself; None if a row has not `dim` cells."""
+    cells: list[Any] = []
+    for row in rows:
+        if isinstance(row, str | bytes) or not hasattr(row, "__len__") or len(row) != dim:
+            return None
+        cells += list(row)
+    vector = _vector_of(cells)
+    return None if vector is None else vector.reshape(-1, dim)

@@ -1,5 +1,7 @@
 """Public domains and input checks."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -93,12 +95,10 @@ def test_equal_boxes_have_equal_digests():
 @pytest.mark.parametrize(
     "bad",
     [
-        [[1, 2], [3, 4], [5]],
         np.ma.masked_array([[1.0, "SSN 123-45"]], dtype=object),
         np.ma.masked_array(["SSN 123-45"]),
         np.ma.masked_array([[1.0, 2.0]], dtype=np.longdouble),
         np.ma.masked_array([[1, 2]], dtype="M8[D]"),
-        [["SSN 123-45", 1.0]],
     ],
     ids=str,
 )
@@ -108,6 +108,38 @@ def test_no_message_quotes_data_or_a_row_count(bad):
     assert "SSN" not in str(refusal.value)
     assert "3" not in str(refusal.value)
     assert refusal.value.__cause__ is None
+
+
+def test_cells_of_a_list_become_numbers_each_by_itself():
+    """Whatever stands in other rows: text, None, integers beyond the doubles, masked cells, numbers of other types."""
+    rows = [[1, 2.5], [True, np.float32(0.1)], [2**60 + 1, -0.0], [np.uint64(2**63 + 1), Fraction(1, 3)]]
+    alone = [check_rows("X", [row], 2)[0] for row in rows]
+    for odd in (
+        [],
+        [None, 1.0],
+        ["SSN 123-45", "3"],
+        [10**400, -(10**400)],
+        [np.nan, 1j],
+        [np.ma.masked, np.array(2.0)],
+    ):
+        extra = [odd] if odd else []
+        found = check_rows("X", [*rows, *extra], 2)
+        assert found.dtype == np.float64
+        assert (found[:4] == alone).all()
+    assert np.isnan(check_rows("X", [[None, "3"], [10**400, 1j], [np.ma.masked, np.nan]], 2)).all()
+    masked = check_rows("X", [np.ma.masked_array([1.0, 0.9], [False, True])], 2)
+    np.testing.assert_array_equal(masked, [[1, np.nan]])
+    assert check_rows("X", [], 3).shape == (0, 3)
+    assert check_rows("y", (), None).shape == (0,)
+    np.testing.assert_array_equal(check_rows("y", [1, None, "x", 2**63], None), [1, np.nan, np.nan, 2.0**63])
+
+
+@pytest.mark.parametrize(
+    "bad", [[[1, 2], [3, 4], [5]], [1, 2], ["ab", "cd"], [[[1, 2]], [[3, 4]]], [[[1], [2]]], [3, [4]]]
+)
+def test_lists_of_other_shapes_are_refused(bad):
+    with pytest.raises(InvalidParameter, match=r"X: received a list of another shape, expected .*\(n, 2\)"):
+        check_rows("X", bad, 2)
 
 
 def test_masks_of_vectors_and_of_large_values_are_kept_in_silence():

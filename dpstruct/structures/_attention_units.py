@@ -12,7 +12,7 @@ A unit's integers depend on that unit's rows alone: all arithmetic up to the one
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,17 +52,23 @@ def factor(rule: Rule) -> float:
 def check_ids(ids: Any, n: int) -> NDArray[Any]:
     """Return one integer label per row; values are not looked at beyond equality.
 
+    The ids of a list are compared one by one as Python compares them: a common dtype could round some when others
+    arrive. Ids that are not equal to themselves, and those that can not be compared, are one unit.
+
     Raises
     ------
     InvalidType
-        If the ids are neither numbers nor strings.
+        If an array's ids are neither numbers nor strings.
     InvalidParameter
         If there is not one per row.
     """
-    try:
-        array = np.asarray(ids)
-    except Exception:  # a message of NumPy could quote data
-        array = np.empty(0, dtype=object)
+    if isinstance(ids, list | tuple):
+        array = np.array(_codes(ids), dtype=np.int64)
+    else:
+        try:
+            array = np.asarray(ids)
+        except Exception:  # a message of NumPy could quote data
+            array = np.empty(0, dtype=object)
     if array.dtype.kind not in "biufSU":
         raise InvalidType(
             "unit_ids", f"dtype {array.dtype.type.__name__}", "numbers or strings", "convert with .astype(str)"
@@ -72,6 +78,19 @@ def check_ids(ids: Any, n: int) -> NDArray[Any]:
     if array.dtype.kind == "f":
         array = np.where(np.isnan(array), np.nan, array.astype(np.float64) + 0.0).view(np.int64)
     return np.asarray(np.unique(array, return_inverse=True)[1], dtype=np.int64).reshape(n)
+
+
+def _codes(ids: Sequence[Any]) -> list[int]:
+    """Return a number per id, equal for equal ids."""
+    known: dict[Any, int] = {}
+    found = []
+    for given in ids:
+        try:
+            value = given.item() if isinstance(given, np.generic) else given
+            found.append(known.setdefault(value if value == value else None, len(known)))
+        except Exception:  # a value without a hash, or with a broken one
+            found.append(known.setdefault(None, len(known)))
+    return found
 
 
 class Sums(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpstruct.domain import Box, check_rows
+from dpstruct.domain import Box, check_rows, nested
 from dpstruct.errors import InvalidParameter, InvalidType
 from dpstruct.features.sphere import STEPS
 
@@ -49,13 +49,22 @@ def classes(target: Box | tuple[Any, ...]) -> NDArray[Any] | None:
 def check_targets(argument: str, y: Any, target: Box | tuple[Any, ...]) -> NDArray[Any]:
     """Return `y` as an array of shape ``(n,)``: real numbers, or text where the labels are.
 
+    Labels in a list are looked up one by one: a common dtype would make other labels of some when others arrive.
+
     Raises
     ------
     InvalidType, InvalidParameter
         For another dtype or shape; no message quotes a value.
     """
-    objects = isinstance(y, np.ndarray) and y.dtype == object
-    if isinstance(target, Box) or (not isinstance(target[1], str) and not objects):
+    if isinstance(target, Box):
+        return check_rows(argument, y, None)
+    if isinstance(y, list | tuple):
+        if any(nested(label) for label in y):
+            raise InvalidParameter(argument, "a list of lists", "an array of shape (n,)")
+        objects = np.empty(len(y), dtype=object)
+        objects[:] = y
+        return objects
+    if not isinstance(target[1], str) and not (isinstance(y, np.ndarray) and y.dtype == object):
         return check_rows(argument, y, None)
     try:
         array = np.asarray(y)
@@ -65,6 +74,9 @@ def check_targets(argument: str, y: Any, target: Box | tuple[Any, ...]) -> NDArr
         raise InvalidParameter(argument, f"{array.ndim} dimensions", "an array of shape (n,)")
     if array.dtype.kind not in "OUT":
         raise InvalidType(argument, f"dtype {array.dtype.type.__name__}", "labels of the type that `target` lists")
+    if (mask := np.ma.getmask(y)) is not np.ma.nomask:
+        array = array.astype(object)
+        array[mask] = None
     return array
 
 
@@ -94,7 +106,7 @@ def encode(y: NDArray[Any], target: Box | tuple[Any, ...]) -> NDArray[np.int16]:
 
 def _look_up(known: dict[Any, int], value: Any) -> int:
     try:
-        return known.get(value, UNKNOWN)
+        return known.get(value.item() if isinstance(value, np.generic) else value, UNKNOWN)
     except Exception:  # a value without a hash, or with a broken one
         return UNKNOWN
 
