@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpstruct.errors import InvalidParameter
+from dpstruct.features import _nufft
 from dpstruct.features.products import cross
 from dpstruct.features.radial import Kernel
 
@@ -150,6 +151,11 @@ class FourierSeries:
         rows, place = np.unique(self.index[:, :-1], axis=0, return_inverse=True)
         return rows, place.reshape(-1)
 
+    @cached_property
+    def _many(self) -> float:
+        """From how many rows on a transform answers faster than the direct sum."""
+        return _nufft.least_queries(self.index)
+
     # ---- records ---------------------------------------------------------------------------------------------------
 
     def phases(self, rows: Floats, low: Floats) -> Integers:
@@ -163,13 +169,11 @@ class FourierSeries:
         dim, last = phases.shape[1], int(self.index[:, -1].max())
         cos, sin = circle(self.radius)
         turns = np.arange(last + 1)
-        if dim == 1:  # records of one phase are one
-            cells, counts = np.unique(phases, return_counts=True)
-            points = (cells[:, None] * turns) & (PHASES - 1)
-            return counts @ cos[points].astype(np.int64), counts @ sin[points].astype(np.int64)
+        if dim == 1:
+            return self._sums_on_a_line(phases[:, 0], turns)
         left, place = self._left
         total = np.zeros((2 * len(left), 2 * (last + 1)), np.int64)
-        block = max(64, (1 << 22) // len(left))
+        block = max(64, (1 << 16) // len(left))  # fits into a cache
         for start in range(0, len(phases), block):
             part = phases[start : start + block]
             points = (part[:, -1:] * turns) & (PHASES - 1)
@@ -179,6 +183,24 @@ class FourierSeries:
                 bound=self.radius**dim,
             )
         return self._combine(total, place, len(left), last)
+
+    def _sums_on_a_line(self, phases: Integers, turns: Integers) -> tuple[Integers, Integers]:
+        """Return the sums in one dimension; time and memory follow the number of records, not how many phases differ.
+
+        Many records are counted by phase first, all phases alike. Float64 holds the sums of a block exactly.
+        """
+        cos, sin = circle(self.radius)
+        weights = np.ones(len(phases))
+        if len(phases) > PHASES:
+            weights, phases = np.bincount(phases, minlength=PHASES).astype(np.float64), np.arange(PHASES)
+        real, imaginary = np.zeros(len(turns), np.int64), np.zeros(len(turns), np.int64)
+        block = max(1, (1 << 16) // len(turns))  # fits into a cache
+        for start in range(0, len(phases), block):
+            part = slice(start, start + block)
+            points = (phases[part, None] * turns) & (PHASES - 1)
+            real += (weights[part] @ cos[points]).astype(np.int64)
+            imaginary += (weights[part] @ sin[points]).astype(np.int64)
+        return real, imaginary
 
     def _products(self, phases: Integers, left: Integers) -> tuple[Floats, Floats]:
         """Return the integer points of all axes but the last, multiplied as complex numbers: (n, left) each."""
@@ -200,17 +222,27 @@ class FourierSeries:
     # ---- queries ---------------------------------------------------------------------------------------------------
 
     def evaluate(self, amplitudes: NDArray[np.complex128], rows: Floats, low: Floats) -> Floats:
-        """Return ``Re sum_k amplitude_k conj(phase_k(y))`` at each row, the phases exact to double precision."""
+        """Return ``Re sum_k amplitude_k conj(phase_k(y))`` at each row, the phases exact to double precision.
+
+        Many rows go through finufft where it is installed, to a thousandth of the tolerance of the series.
+        """
+        turns = (rows - low) / self.period - 0.5 / PHASES
+        if len(rows) >= self._many:
+            answers = _nufft.waves(amplitudes, self.index, turns, precision=min(1e-9, 1e-3 * self.tolerance))
+            if answers is not None:
+                return answers
+        return self._direct(amplitudes, turns)
+
+    def _direct(self, amplitudes: NDArray[np.complex128], turns: Floats) -> Floats:
+        """Return the sums by products of powers of the waves of each axis, in blocks that fit into a cache."""
         left, place = self._left
         last = int(self.index[:, -1].max())
         table = np.zeros((len(left), last + 1), np.complex128)
         np.add.at(table, (place, self.index[:, -1]), amplitudes)
-        out = np.empty(len(rows))
-        block = max(16, (1 << 20) // (len(left) + last + 1))
-        for start in range(0, len(rows), block):
-            part = rows[start : start + block]
-            turn = (part - low) / self.period - 0.5 / PHASES
-            waves = np.exp(-2j * math.pi * turn)
+        out = np.empty(len(turns))
+        block = max(16, (1 << 16) // (len(left) + last + 1))
+        for start in range(0, len(turns), block):
+            waves = np.exp(-2j * math.pi * turns[start : start + block])
             inner = table @ _powers(waves[:, -1], last)
             if left.shape[1]:
                 inner *= self._left_waves(waves, left)

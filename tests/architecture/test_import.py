@@ -6,7 +6,7 @@ import sys
 
 HEAVY = [
     "numba", "sklearn", "scipy", "mpmath", "safetensors", "tqdm", "matplotlib", "torch", "hypothesis", "pyarrow",
-    "narwhals",
+    "narwhals", "finufft",
 ]  # fmt: skip
 PROBE = "import json, sys, dpstruct; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
 

@@ -94,3 +94,14 @@ def test_what_has_no_short_series_is_refused():
     with pytest.raises(InvalidParameter, match="features"):
         FourierSeries(KERNELS["cauchy"], None, np.ones(1), (0.1,), 1e-6)
     assert fourier.spectrum(GAUSSIAN, None, 4) is None
+
+
+def test_many_records_on_a_line_are_counted_by_phase():
+    """The same integers as in small parts; memory and time do not follow how many phases differ."""
+    series = FourierSeries(KERNELS["gaussian"], None, np.ones(1), (0.2,), 1e-6)
+    phases = np.random.default_rng(0).integers(0, PHASES, (PHASES + 7, 1))
+    parts = [series.sums(phases[a : a + 9000]) for a in range(0, len(phases), 9000)]
+    found = series.sums(phases)
+    for j in (0, 1):
+        assert (found[j] == sum(part[j] for part in parts)).all()
+    assert (series.sums(phases * 0)[0] == len(phases) * circle(series.radius)[0][0]).all()
