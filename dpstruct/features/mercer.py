@@ -1,20 +1,24 @@
-"""Eigenfunctions of a product kernel under a law of the records: the best features of a given number.
+"""Eigenfunctions of product kernels, and of mixtures of them, under a law of the records.
 
-Per axis, points t_i with weights w_i stand for the law, ``(v, u)`` are eigenpairs of ``sqrt(w_i w_l) kappa(t_i - t_l)``
-and ``g_k(x) = sum_i kappa(x - t_i) sqrt(w_i) u_ik / sqrt(v_k)`` is ``B kappa_x`` for a matrix B with ``B K B^T = I``
-to `SLACK`: eigenfunctions beyond those for which that is verified are dropped. So ``g(x)`` is an image of x's
-representer under a map of norm at most ``1 + SLACK``, products over axes are an image under the product of these maps,
-and leaving some out is a projection:
+Per axis of a product kernel, points t_i with weights w_i stand for the law, ``(v, u)`` are eigenpairs of
+``sqrt(w_i w_l) kappa(t_i - t_l)`` and ``g_k(x) = sum_i kappa(x - t_i) sqrt(w_i) u_ik / sqrt(v_k)`` is ``B kappa_x`` for
+a matrix B with ``B K B^T = I`` to `SLACK`: eigenfunctions beyond those for which that is verified are dropped. So
+``g(x)`` is an image of x's representer under a map of norm at most ``1 + SLACK``, products over axes are an image under
+the product of these maps, and leaving some out is a projection:
 
 * ``|features(x)|**2 <= k(x, x) = 1`` and ``|features(x) - features(x')|**2 <= 2 - 2 k(x, x') <= 2``, both times
   ``(1 + SLACK)**(2 d)``, for every x, whatever the law: a wrong law costs accuracy only;
 * linear interpolation between knots takes convex combinations of representers, whose inner products stay >= 0.
+
+Component q of a mixture has features times the root of its weight; weights add to at most 1, and so do the bounds.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -24,6 +28,7 @@ __all__ = ["SLACK", "ProductBasis", "rotation"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Profile = Callable[[Floats], Floats]
 
 SLACK = 2.0**-17
 POINTS = 192  # that stand for the law of one axis
@@ -58,84 +63,134 @@ def rotation(matrix: Floats) -> tuple[Floats, Floats]:
 
 
 class ProductBasis:
-    """The products of per-axis eigenfunctions with the largest eigenvalues.
+    """The products of per-axis eigenfunctions with the largest eigenvalues, of a kernel or of a mixture of kernels.
 
     Parameters
     ----------
-    profile : callable
-        The kernel of one axis as a function of the distance; 1 at 0, positive definite, not negative.
+    profiles : sequence of callable
+        Components, as functions of the distance along one axis; 1 at 0, positive definite, not negative.
+    weights : sequence of float
+        Positive, one per component, with sum at most 1.
     center, spread : ndarray, shape (d,)
         Mean and standard deviation of the law, per axis.
     reach : ndarray, shape (d, 2)
         Where records can lie on each axis.
     count : int
         Number of features.
+    knots : int
+        Number of knots of the tables, at least two.
 
     Attributes
     ----------
     index : ndarray of int64, shape (m, d)
-        Degrees of each feature.
+        The factors of each feature, one per axis, as columns of `factors`.
+    starts : ndarray of int64, shape (d + 1,)
+        First column of each axis.
     mass : float
         Sum of the eigenvalues kept: the mean squared norm of a record's features under the law.
-    fit : float
-        Root mean square of what is missing from the kernel, over pairs of the law.
     """
 
     def __init__(
-        self, profile: Callable[[Floats], Floats], center: Floats, spread: Floats, reach: Floats, count: int
+        self,
+        profiles: Sequence[Profile],
+        weights: Sequence[float],
+        center: Floats,
+        spread: Floats,
+        reach: Floats,
+        count: int,
+        knots: int,
     ) -> None:
-        self.reach = reach
-        self._profile = profile
-        known: dict[tuple[float, ...], tuple[Floats, Floats, Floats, float]] = {}
-        axes = []
-        for j in range(len(center)):
-            key = (float(spread[j]), float(reach[j, 0] - center[j]), float(reach[j, 1] - center[j]))
-            if key not in known:
-                known[key] = _axis(profile, *key)
-            axes.append(known[key])
-        degrees = max(len(values) for _, values, _, _ in axes)
-        self.grid = np.stack([points + c for (points, _, _, _), c in zip(axes, center, strict=True)])
-        self.matrices = np.stack([np.pad(B, ((0, degrees - len(B)), (0, 0))) for _, _, B, _ in axes])
-        self.index = _largest([values for _, values, _, _ in axes], count)
-        padded = np.stack([np.pad(values, (0, degrees - len(values))) for _, values, _, _ in axes])
-        kept = np.prod(padded[np.arange(len(axes)), self.index], axis=1)
-        self.mass = float(kept.sum())
-        total = float(np.prod([squares for _, _, _, squares in axes]))
-        self.fit = float(np.sqrt(max(total - float((kept**2).sum()), 0.0)))
+        self.reach, self.knots, d = reach, knots, len(center)
+        parts = [_axes(profile, center, spread, reach) for profile in profiles]
+        chosen, self.mass = _largest([[axis.values for axis in part] for part in parts], weights, count)
+        self._pieces: list[list[tuple[Profile, Floats, Floats]]] = []
+        columns, starts = np.empty((len(chosen), d), np.int64), [0]
+        for j in range(d):
+            used, places = np.unique(chosen[:, [0, 1 + j]], axis=0, return_inverse=True)
+            columns[:, j], pieces = places.reshape(-1) + starts[-1], []
+            for q in np.unique(used[:, 0]).tolist():
+                size = np.sqrt(weights[q]) if j == 0 else 1.0
+                axis = parts[q][j]
+                degrees = used[used[:, 0] == q, 1]
+                pieces.append((profiles[q], axis.points + center[j], size * axis.matrix[degrees]))
+            self._pieces.append(pieces)
+            starts.append(starts[-1] + len(used))
+        self.index: Integers = columns
+        self.starts: Integers = np.array(starts, dtype=np.int64)
 
     @cached_property
-    def tree(self) -> tuple[Integers, Integers, int]:
-        """Parent and factor of every node of the tree of products, and the first node that is a feature."""
-        degrees = self.matrices.shape[1]
-        parents, entries = [np.zeros(1, np.int64)], [np.zeros(1, np.int64)]
-        above, first = np.zeros(len(self.index), np.int64), 1
-        for j in range(self.index.shape[1]):
-            pairs, place = np.unique(np.stack([above, self.index[:, j]], axis=1), axis=0, return_inverse=True)
-            parents.append(pairs[:, 0])
-            entries.append(pairs[:, 1] + j * degrees)
-            above, start = first + place.reshape(-1), first
-            first += len(pairs)
-        return np.concatenate(parents), np.concatenate(entries), start
+    def tree(self) -> tuple[Integers, Integers]:
+        """The two factors of every product: node 0 is 1, then the columns, products of halves of axes, the features."""
+        m, d = self.index.shape
+        pairs: list[Integers] = []
+        count = 1 + int(self.starts[-1])
+
+        def segment(a: int, b: int) -> Integers:
+            """Return the nodes that the features have on some axes, adding those of two axes or more."""
+            nonlocal count
+            if b - a < 2:
+                return self.index[:, a] + 1 if a < b else np.zeros(m, np.int64)
+            both = np.stack([segment(a, (a + b) // 2), segment((a + b) // 2, b)], axis=1)
+            distinct, place = np.unique(both, axis=0, return_inverse=True)
+            pairs.append(distinct)
+            count += len(distinct)
+            return place.reshape(-1) + (count - len(distinct))
+
+        top = np.stack([segment(0, (d + 1) // 2), segment((d + 1) // 2, d)], axis=1)
+        left, right = np.ascontiguousarray(np.concatenate([*pairs, top]).T)
+        return left, right
+
+    @cached_property
+    def part(self) -> Integers:
+        """The component of each column."""
+        return np.concatenate([np.full(len(B), q) for pieces in self._pieces for q, (_, _, B) in enumerate(pieces)])
 
     def factors(self, rows: Floats) -> Floats:
-        """Return the eigenfunctions of every axis at some points, exact wherever they lie, (n, d, degrees)."""
-        out = np.empty((len(rows), *self.matrices.shape[:2]))
-        for j, (points, B) in enumerate(zip(self.grid, self.matrices, strict=True)):
-            out[:, j] = self._profile(np.abs(rows[:, j : j + 1] - points)) @ B.T
-        return out
+        """Return the factors of all features at some points, exact wherever they lie, (n, columns)."""
+        out = [
+            profile(np.abs(rows[:, j : j + 1] - points)) @ matrix.T
+            for j, pieces in enumerate(self._pieces)
+            for profile, points, matrix in pieces
+        ]
+        return np.concatenate(out, axis=1)
 
-    def table(self, knots: int) -> tuple[Floats, Floats, Floats]:
-        """Return the eigenfunctions at equally spaced knots of the reach, (d, knots, degrees), low ends and scales."""
+    def inner(self, factors: Floats, sums: Floats) -> Floats:
+        """Return the inner products of the features that some factors make, (n, columns), with `sums`, (n,)."""
+        from dpstruct.kernels.mercer import product_answers
+
+        place = np.repeat(np.arange(len(factors), dtype=np.float64)[:, None], self.index.shape[1], axis=1)
+        table = np.concatenate([factors, np.zeros((2, factors.shape[1]))])  # each row lies on a knot
+        zero, one = np.zeros(place.shape[1]), np.ones(place.shape[1])
+        return product_answers(place, zero, one, table, self.starts, *self.tree, sums)
+
+    @cached_property
+    def table(self) -> tuple[Floats, Floats, Floats]:
+        """The factors at equally spaced knots of the reach, (knots, columns), low ends and scales, (d,)."""
         low, high = self.reach.T
-        ends = low + np.linspace(0, 1, knots)[:, None] * (high - low)
-        tables = np.ascontiguousarray(self.factors(ends).transpose(1, 0, 2))
-        return tables, low, (knots - 1) / (high - low)
+        ends = low + np.linspace(0, 1, self.knots)[:, None] * (high - low)
+        return self.factors(ends), low, (self.knots - 1) / (high - low)
 
 
-def _axis(
-    profile: Callable[[Floats], Floats], spread: float, low: float, high: float
-) -> tuple[Floats, Floats, Floats, float]:
-    """Return points about the centre, eigenvalues, the matrix B and the sum of all squared eigenvalues of one axis."""
+@dataclass(frozen=True)
+class _Axis:
+    """Points about the centre, eigenvalues, and the matrix B of one axis."""
+
+    points: Floats
+    values: Floats
+    matrix: Floats
+
+
+def _axes(profile: Profile, center: Floats, spread: Floats, reach: Floats) -> list[_Axis]:
+    """Return the eigenfunctions of all axes; equal axes have the same ones."""
+    known: dict[tuple[float, ...], _Axis] = {}
+    for key in (keys := [(s, a - c, b - c) for s, c, (a, b) in zip(spread, center, reach, strict=True)]):
+        if key not in known:
+            known[key] = _axis(profile, *key)
+    return [known[key] for key in keys]
+
+
+def _axis(profile: Profile, spread: float, low: float, high: float) -> _Axis:
+    """Return the eigenfunctions of one axis under a normal law about 0, on points that stand for it."""
     left, right = max(low, -4 * spread), min(high, 4 * spread)
     if not left < right:  # the law lies outside the reach
         left, right = low, high
@@ -153,24 +208,30 @@ def _axis(
     error = B @ K @ B.T - np.eye(kept)
     while kept > 1 and not np.linalg.norm(error[:kept, :kept]) <= SLACK:
         kept -= 1  # the smallest eigenpairs are the least accurate; the first is off by a few roundings
-    return np.asarray(t, np.float64), values[:kept].astype(np.float64), B[:kept], float((values**2).sum())
+    return _Axis(np.asarray(t, np.float64), values[:kept].astype(np.float64), B[:kept])
 
 
-def _largest(values: list[Floats], count: int) -> Integers:
-    """Return the degrees of the products with the largest eigenvalues, sorted; ties by degrees.
+def _largest(values: list[list[Floats]], weights: Sequence[float], count: int) -> tuple[Integers, float]:
+    """Return component and degrees of the products with the largest eigenvalues, sorted, and the sum of these.
 
     Logarithms are compared as integers: equal axes tie exactly, and the order does not hang on a last bit.
     """
-    logs = [np.rint(np.log(v / v[0]) * 2.0**20).astype(np.int64).tolist() for v in values]
-    start = (0,) * len(values)
-    heap, seen = [(0, start)], {start}
+    logs = [[np.rint(np.log(v) * 2.0**20).astype(np.int64).tolist() for v in axes] for axes in values]
+    heap: list[tuple[int, tuple[int, ...]]] = []
+    for q, axes in enumerate(logs):
+        heap.append((-round(math.log(weights[q]) * 2.0**20) - sum(axis[0] for axis in axes), (q,) + (0,) * len(axes)))
+    heapq.heapify(heap)
+    seen = {at for _, at in heap}
     chosen: list[tuple[int, ...]] = []
+    mass = 0.0
     while heap and len(chosen) < count:
         size, at = heapq.heappop(heap)
         chosen.append(at)
-        for j, degree in enumerate(at):
-            after = (*at[:j], degree + 1, *at[j + 1 :])
-            if degree + 1 < len(logs[j]) and after not in seen:
+        mass += math.exp(-size * 2.0**-20)
+        for j, degree in enumerate(at[1:]):
+            axis = logs[at[0]][j]
+            after = (*at[: 1 + j], degree + 1, *at[2 + j :])
+            if degree + 1 < len(axis) and after not in seen:
                 seen.add(after)
-                heapq.heappush(heap, (size + logs[j][degree] - logs[j][degree + 1], after))
-    return np.array(sorted(chosen), dtype=np.int64)
+                heapq.heappush(heap, (size + axis[degree] - axis[degree + 1], after))
+    return np.array(sorted(chosen), dtype=np.int64), mass

@@ -134,6 +134,11 @@ class Fourier(Method):
             return 0.0
         return float(scales.variance("cos")[0]) / float(self.series.radius - 1) ** (2 * self.dim)
 
+    def operations(self, numbers: int) -> int:
+        """Return the complex products of the series, four multiplications each."""
+        index = self.series.index
+        return 4 * len(np.unique(index[:, :-1], axis=0)) * (int(index[:, -1].max()) + 1)
+
     def notes(self) -> list[str]:
         """Return the number of coefficients and their error."""
         return [f"fourier: {len(self.weights)} coefficients, error at most {self.tolerance:g} per record"]

@@ -1,10 +1,11 @@
 """Kernel sums from eigenfunctions under a law of the records, stated publicly or learned privately in a first round.
 
 Joint bounds, in steps of ``2**-30`` (attacked by ``tests/structures/test_kernel_density_prices.py``): a record's
-integers have norm at most ``2**30``, whatever law. By `dpstruct.features.mercer` the features of two records differ by
-at most ``sqrt(2) (1 + SLACK)**d``; cutting toward zero adds at most one step per feature, shrinking to norm 1 and
-rounding in floating point less than ``2**12`` steps in all. The law never enters a bound, so the scales of the second
-round are fixed beforehand (arXiv 2210.17520).
+integers have norm at most ``2**30``, whatever law. By `dpstruct.features.mercer` the features of two records have
+norms up to ``A = (1 + SLACK)**d`` and differ by at most ``sqrt(2) A``; those above 1 are shrunk, by no more than A,
+which adds ``A - 1`` at most; cutting toward zero adds at most one step per feature, and rounding in floating point
+less than ``2**12`` steps in all. The law never enters a bound, so the scales of the second round are fixed beforehand
+(arXiv 2210.17520).
 
 The law of the first round is the second moment of the records z, scaled to the box, with a constant 1: one symmetric
 Gaussian release (`dpstruct.structures._second_moment`), which also counts the records.
@@ -13,7 +14,7 @@ Gaussian release (`dpstruct.structures._second_moment`), which also counts the r
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,10 @@ from dpstruct.core.plan import Scales
 from dpstruct.core.state import State
 from dpstruct.errors import InvalidParameter
 from dpstruct.features import PublicMatrix, multiply, quantise
+from dpstruct.features.draws import Draws
 from dpstruct.features.mercer import SLACK, ProductBasis, rotation
-from dpstruct.features.radial import KERNELS
+from dpstruct.features.mixtures import components
+from dpstruct.features.radial import KERNELS, Kernel
 from dpstruct.privacy import GDP, PureDP, Relation
 from dpstruct.structures import _second_moment as second
 from dpstruct.structures._kde_method import Floats, Method, Transcript
@@ -35,16 +38,16 @@ from dpstruct.structures._kde_method import Floats, Method, Transcript
 if TYPE_CHECKING:
     from dpstruct.structures.kernel_density import KernelDensity
 
-__all__ = ["LAW_SHARE", "PRODUCTS", "Law", "Mercer"]
+__all__ = ["LAW_SHARE", "Law", "Mercer"]
 
 Arrays = Mapping[str, NDArray[Any]]
 
 BITS = 30  # of a feature
 CELLS = 1 << 17  # of the grid along half a side of the box
 COARSE = 7  # bits of the grid that the law does without
-KNOTS = 512  # per bandwidth, of the tables that records are looked up in; at most 2**13 in all
+KNOTS = 512  # per bandwidth, of the tables that records are looked up in
+MOST_KNOTS = 1 << 13
 LAW_SHARE = Fraction(1, 8)
-PRODUCTS = ("gaussian", "laplacian", "product_cauchy")
 
 
 class Law:
@@ -61,16 +64,16 @@ class Mercer(Method):
 
     def __init__(self, blueprint: KernelDensity) -> None:
         super().__init__(blueprint)
-        if self.kernel.name not in PRODUCTS:
-            raise InvalidParameter(
-                "method", f"'mercer' with kernel={self.kernel.name!r}", f"one of {PRODUCTS}", 'use method="features"'
-            )
         if (blueprint.location is None) != (blueprint.scale is None):
             raise InvalidParameter("location, scale", "one of them", "both, or none for a private law")
         self.features = min(blueprint.n_features or 4096, 1 << 16)
+        reach = self.sides.sum() if self.kernel.norm == "l1" else np.sqrt((self.sides**2).sum())
+        mixed = components(self.kernel.name, self.shape, float(reach) / self.bandwidth)
+        self.base: Kernel = mixed[0]
+        self.sizes, self.weights = mixed[1:]
         self.public_law: Law | None = None
         if blueprint.location is not None:
-            self.public_law = Law(np.array(blueprint.location), np.eye(self.dim), np.array(blueprint.scale))
+            self.public_law = self._given(np.array(blueprint.location), np.array(blueprint.scale))
         if self.max_rows * max(1 << BITS, 2 * self._bound) > 1 << 62:
             raise InvalidParameter("max_rows", str(self.max_rows), "fewer rows")
 
@@ -96,13 +99,29 @@ class Mercer(Method):
         center = np.clip(moment[:-1, -1] / (one * count), -1.0, 1.0)
         half = self.sides / 2
         covariance = (moment[:-1, :-1] / count - np.outer(center, center)) * np.outer(half, half)
-        if self.kernel.name == "gaussian":
-            values, axes = rotation(covariance)
-        else:
-            values, axes = np.diag(covariance), np.eye(self.dim)
+        axes, values = self._axes(covariance)
         floor, top = float(self.sides.min()) / 20, float(np.sqrt((half**2).sum()))
         spread = np.sqrt(np.clip(values, floor**2, top**2))
         return Law(self.middle + half * center, axes, spread)
+
+    def _axes(self, covariance: Floats) -> tuple[Floats, Floats]:
+        """Return the axes along which the kernel is a product, the principal ones if it may be turned; variances."""
+        if self.base.norm != "l2":
+            return np.eye(self.dim), np.diag(covariance)
+        values, axes = rotation(covariance)
+        return axes, values
+
+    def _given(self, location: Floats, scale: Floats) -> Law:
+        """Return a public law: standard deviations, or a covariance matrix."""
+        axes, values = (np.eye(self.dim), scale**2) if scale.ndim == 1 else self._axes(scale)
+        if not (values > 0).all():
+            raise InvalidParameter("scale", "a matrix that is not positive definite", "a covariance matrix")
+        return Law(location, axes, np.sqrt(values))
+
+    def law_of(self, transcript: Transcript) -> tuple[Floats, Floats]:
+        """Return mean and covariance of `law`."""
+        law = self.law(transcript)
+        return law.center, (law.axes * law.spread**2) @ law.axes.T
 
     @np.errstate(all="ignore")
     def basis(self, law: Law) -> ProductBasis:
@@ -110,31 +129,37 @@ class Mercer(Method):
         half = self.sides / 2
         far = np.abs(law.axes).T @ half * (1 + 1e-9)
         center = law.axes.T @ (law.center - self.middle)
+        fine = KNOTS * 2 * float(far.max()) / self.bandwidth * (4 if len(self.sizes) > 1 else 1)
+        knots = math.ceil(min(fine, MOST_KNOTS)) + 1
         plain = (tuple(vector.tolist()) for vector in (center, law.spread, far))
-        return _basis(self.kernel.name, self.bandwidth, *plain, self.features)
+        return _basis(self.base.name, self.bandwidth, self.sizes, self.weights, *plain, self.features, knots)
+
+    @property
+    def _guess(self) -> Law:
+        return Law(self.middle, np.eye(self.dim), self.sides / 5)
 
     @cached_property
     def _public_basis(self) -> ProductBasis:
         """The basis of the public law, or, for predictions, of a guess: centred, a fifth of each side wide."""
-        return self.basis(self.public_law or Law(self.middle, np.eye(self.dim), self.sides / 5))
+        return self.basis(self.public_law or self._guess)
 
     @np.errstate(all="ignore")
     def arrays(self, law: Law) -> Arrays:
         """Return the public arrays that map lattice rows to features."""
         basis = self.basis(law)
-        tables, low, scale = basis.table(
-            min(math.ceil(KNOTS * np.ptp(basis.reach, axis=1).max() / self.bandwidth), 1 << 13) + 1
-        )
+        table, low, scale = basis.table
         turned = quantise((self.sides / 2 / CELLS)[:, None] * law.axes, entry_bound=CELLS)
-        parent, entry, first = basis.tree
+        left, right = basis.tree
         return {
             "turn": turned.integers,
             "low": low / turned.unit,
             "scale": scale * turned.unit,
-            "tables": tables,
-            "parent": parent,
-            "entry": entry,
-            "first": np.array(first),
+            "table": table,
+            "starts": basis.starts,
+            "part": basis.part,
+            "left": left,
+            "right": right,
+            "features": np.array(len(basis.index)),
             "count": np.array(self.features),
         }
 
@@ -151,7 +176,8 @@ class Mercer(Method):
         bound = Fraction(size)
         if neighbors != "add-remove":
             root = Fraction(math.isqrt(2 << 80) + 1, 1 << 40)
-            bound = size * root * (1 + Fraction(SLACK)) ** self.dim + math.isqrt(count) + 1 + (1 << 12)
+            stretch = (1 + Fraction(SLACK)) ** self.dim
+            bound = size * (root * stretch + stretch - 1) + math.isqrt(count) + 1 + (1 << 12)
             bound = Fraction(math.ceil(bound))
         return [Line("sums", (count,))], bound**2
 
@@ -196,24 +222,23 @@ class Mercer(Method):
     # ---- answers ---------------------------------------------------------------------------------------------------
 
     @np.errstate(all="ignore")
-    def _parts(self, transcript: Transcript, Y: Floats) -> Floats:
-        """Return the inner products with the sums and the squared norms of the queries' features, (q, 2)."""
-        from dpstruct.kernels.kernel_density import product_answers
+    def answers(self, transcript: Transcript, scales: Scales, Y: Floats, bandwidth: float) -> Floats:
+        """Return inner products of the queries' features, from the records' tables inside the box, with the sums."""
+        from dpstruct.kernels.mercer import product_answers
 
         law = self.law(transcript)
         basis = self.basis(law)
-        parent, entry, first = basis.tree
-        turned = (Y - self.middle - self.sides / (4 * CELLS)) @ law.axes  # records stand for their cells
         sums = np.ldexp(transcript["sums"][: len(basis.index)].astype(np.float64), -BITS)
-        parts = [np.empty((0, 2))]
-        for start in range(0, len(Y), 1 << 10):
-            factors = basis.factors(turned[start : start + (1 << 10)])
-            parts.append(product_answers(factors.reshape(len(factors), -1), parent, entry, first, sums))
-        return np.concatenate(parts)
-
-    def answers(self, transcript: Transcript, scales: Scales, Y: Floats, bandwidth: float) -> Floats:
-        """Return inner products of the queries' features with the released sums."""
-        return self._parts(transcript, Y)[:, 0]
+        turned = (Y - self.middle - self.sides / (4 * CELLS)) @ law.axes  # records stand for their cells
+        inside = ((basis.reach[:, 0] <= turned) & (basis.reach[:, 1] >= turned)).all(axis=1)
+        table, low, scale = basis.table
+        out = np.full(len(Y), np.nan)
+        out[inside] = product_answers(turned[inside], low, scale, table, basis.starts, *basis.tree, sums)
+        outside = np.flatnonzero(~inside & np.isfinite(turned).all(axis=1))
+        for start in range(0, len(outside), 1 << 10):
+            part = outside[start : start + (1 << 10)]
+            out[part] = basis.inner(basis.factors(turned[part]), sums)
+        return out
 
     def variance(self, scales: Scales, Y: Floats, bandwidth: float) -> Floats:
         """Return a bound, the same for every query: features have norm at most 1."""
@@ -223,10 +248,16 @@ class Mercer(Method):
         """Return the variance of a query whose features have norm 1."""
         return float(scales.variance("sums")[0]) / 4.0**BITS
 
-    @property
+    @cached_property
     def fit_error(self) -> float:  # type: ignore[override]
-        """Root mean square of what is missing from the kernel under the public law, or a guess of one."""
-        return self._public_basis.fit
+        """Root mean square of what is missing from the kernel, over pairs of the public law, or of a guess of one."""
+        law = self.public_law or self._guess
+        with np.errstate(all="ignore"):
+            from_center = Draws(0, "pairs").normal((2, 2000, self.dim)) * law.spread @ law.axes.T
+            X, Y = np.clip(law.center + from_center, self.low, self.high) - self.middle
+            basis = self._public_basis
+            held = basis.inner(basis.factors(X @ law.axes) * basis.factors(Y @ law.axes), np.ones(len(basis.index)))
+            return float(np.sqrt(((self.kernel.values(X - Y, self.bandwidth, self.shape) - held) ** 2).mean()))
 
     def count(self, transcript: Transcript) -> float:
         """Return the released number of records; the last entry of the second moment counts them."""
@@ -240,31 +271,44 @@ class Mercer(Method):
             return super().count_variance(scales)
         return float(scales.variance("moment_diagonal")[0]) / float(self._one) ** 4
 
-    def notes(self) -> list[str]:
-        """Return the kept part of the kernel."""
-        law = (
-            "the public law" if self.public_law else "a law of a fifth of each side; the real one is learned privately"
-        )
+    def operations(self, numbers: int) -> int:
+        """Return two for each factor, and those of the products and their sum."""
         basis = self._public_basis
-        return [f"mercer: {len(basis.index)} features keep {basis.mass:.3f} of the kernel under {law}"]
+        return 2 * int(basis.starts[-1]) + len(basis.tree[0]) + len(basis.index)
+
+    def notes(self) -> list[str]:
+        """Return the kept part of the kernel, and what is kept of records."""
+        basis = self._public_basis
+        law = "the public law" if self.public_law else "a law of a fifth of each side"
+        lines = [f"mercer: {len(basis.index)} features keep {basis.mass:.3f} of the kernel under {law}"]
+        if self.public_law is None:
+            lines.append(f"mercer: the real law is learned privately; a summary keeps {4 * self.dim} bytes a record")
+        if len(self.sizes) > 1:
+            lines.append(f"mercer: the kernel as a mixture of {len(self.sizes)} {self.base.name} kernels")
+        return lines
 
 
 @lru_cache(maxsize=8)
 def _basis(
     kernel: str,
     bandwidth: float,
+    sizes: tuple[float, ...],
+    weights: tuple[float, ...],
     center: tuple[float, ...],
     spread: tuple[float, ...],
     far: tuple[float, ...],
     count: int,
+    knots: int,
 ) -> ProductBasis:
     """Return the basis of public values; a release asks for the same one again and again."""
+    profile = KERNELS[kernel].profile
 
-    def profile(distance: Floats) -> Floats:
-        return KERNELS[kernel].profile(distance / bandwidth, 0.0)
+    def component(size: float) -> Callable[[Floats], Floats]:
+        return lambda distance: profile(distance / (size * bandwidth), 0.0)
 
     reach = np.stack([-np.array(far), np.array(far)], axis=1)
-    return ProductBasis(profile, np.array(center), np.array(spread), reach, count)
+    profiles = [component(size) for size in sizes]
+    return ProductBasis(profiles, weights, np.array(center), np.array(spread), reach, count, knots)
 
 
 def moment_sums(rows: NDArray[np.int32], public: Arrays) -> list[NDArray[np.int64]]:
@@ -276,9 +320,9 @@ def moment_sums(rows: NDArray[np.int32], public: Arrays) -> list[NDArray[np.int6
 
 def feature_sums(rows: NDArray[np.int32], public: Arrays) -> list[NDArray[np.int64]]:
     """Return the sums of the features of lattice rows: an exact rotation, then tables and products."""
-    from dpstruct.kernels.kernel_density import product_sums
+    from dpstruct.kernels.mercer import product_sums
 
     turned = multiply(rows, PublicMatrix(public["turn"], 1.0, CELLS))
-    tree = public["parent"], public["entry"], int(public["first"])
-    sums = product_sums(turned, public["low"], public["scale"], public["tables"], *tree, BITS)
+    where = public["low"], public["scale"], public["table"], public["starts"], public["part"]
+    sums = product_sums(turned, *where, public["left"], public["right"], int(public["features"]), BITS)
     return [np.pad(sums, (0, int(public["count"]) - len(sums)))]  # some laws have fewer products

@@ -100,6 +100,10 @@ class Method:
         """Return standard error of one answer and error of the features per record, cheaply."""
         return math.sqrt(self.worst_variance(scales)), self.fit(scales)
 
+    def operations(self, numbers: int) -> int:
+        """Return about how many multiplications one query takes, given how many numbers are released."""
+        return numbers * (self.dim + 2)
+
     def notes(self) -> list[str]:
         """Return lines for a printed plan."""
         return []
@@ -111,6 +115,10 @@ class Method:
     def coverage(self, Y: Floats) -> Floats:
         """Return which part of the kernel at each query the features hold, 0 to 1."""
         return np.ones(len(Y))
+
+    def law_of(self, transcript: Transcript) -> tuple[Floats, Floats]:
+        """Return mean and covariance of the law that the features are made for."""
+        raise InvalidParameter("method", repr(self.name), 'method="mercer"', "other features know of no law")
 
     def check_bandwidth(self, bandwidth: float) -> None:
         """Refuse a bandwidth that the release does not hold."""

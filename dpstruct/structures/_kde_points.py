@@ -85,6 +85,10 @@ class Batch(_Points):
     def _place(self) -> dict[bytes, int]:
         return {row.tobytes(): i for i, row in enumerate(self.points)}
 
+    def operations(self, numbers: int) -> int:
+        """Return the length of a row of the decoder."""
+        return numbers
+
     def own_queries(self) -> Floats:
         """Return the declared queries."""
         return self.points
@@ -134,6 +138,10 @@ class Nystrom(_Points):
     def worst_variance(self, scales: Scales) -> float:
         """Return the variance of a query that the anchors cover fully."""
         return self._unit(scales) * (1 + 2.0**-8)
+
+    def operations(self, numbers: int) -> int:
+        """Return the size of the whitener and the distances to the anchors."""
+        return numbers * (numbers + self.dim + 4)
 
     def coverage(self, Y: Floats) -> Floats:
         """Return the squared norm of each query's features: 1 next to the anchors, 0 far from them."""

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from oracle import kernel_density as oracle
 
-from dpstruct.features.mercer import ProductBasis
 from dpstruct.features.radial import KERNELS
 from dpstruct.features.random_features import circle
 from dpstruct.kernels import kernel_density as kernels
@@ -59,23 +58,3 @@ def test_kernel_sums(name):
     far = np.array([[1e200, -1e300, 0.0]])  # overflows to infinity on the way
     assert (kernels.kernel_sums(far, points, 1.0, mode, table, 30) >= 0).all()
     assert (kernels.kernel_sums(far, points, 1.0, mode, table, 30) < 2**20).all()
-
-
-def test_product_sums():
-    basis = ProductBasis(
-        lambda r: np.exp(-r), np.array([0.1, -0.2]), np.array([0.5, 0.8]), np.array([[-1.0, 1], [-2, 2]]), 25
-    )
-    tables, low, scale = basis.table(65)
-    parent, entry, first = basis.tree
-    rows = rng.uniform(-3, 3, (50, 2))
-    expected = oracle.product_features(rows, low, scale, tables, basis.index, 30)
-    assert (kernels.product_sums(rows, low, scale, tables, parent, entry, first, 30) == expected.sum(axis=0)).all()
-    for big in (tables, tables * 1.5):  # tables of too great a norm: records are shrunk
-        for row in rows:
-            one = kernels.product_sums(row[None, :], low, scale, big, parent, entry, first, 30).astype(object)
-            assert (one * one).sum() <= 4**30
-    sums = rng.normal(size=25)
-    factors = basis.factors(rows)
-    values = np.prod(factors[:, np.arange(2), basis.index], axis=2)
-    found = kernels.product_answers(factors.reshape(50, -1), parent, entry, first, sums)
-    assert found == pytest.approx(np.stack([values @ sums, (values**2).sum(axis=1)], axis=1), rel=1e-12, abs=1e-12)

@@ -61,19 +61,41 @@ def fourier_sums(phases, index, cos, sin):
     return np.array(real), np.array(imaginary)
 
 
-def product_features(rows, low, scale, tables, index, bits):
+def product_features(rows, low, scale, table, starts, part, index, bits):
     """Integer products of interpolated factors, row by row, of norm at most 2**bits."""
     out = []
     for row in rows:
-        values = np.ones(len(index))
-        for c in range(tables.shape[0]):
-            z = min(max((row[c] - low[c]) * scale[c], 0.0), tables.shape[1] - 1.0)
-            k = min(int(z), tables.shape[1] - 2)
+        factors, norms = np.empty(table.shape[1]), np.ones(part.max() + 1)
+        for c in range(len(starts) - 1):
+            z = min(max((row[c] - low[c]) * scale[c], 0.0), len(table) - 1.0)
+            k = min(int(z), len(table) - 2)
             t = z - k
-            values = values * ((1.0 - t) * tables[c, k] + t * tables[c, k + 1])[index[:, c]]
-        length = 0.0
-        for v in values:
-            length += v * v
+            columns = slice(starts[c], starts[c + 1])
+            factors[columns] = ((1.0 - t) * table[k] + t * table[k + 1])[columns]
+            for q in range(len(norms)):
+                squares = 0.0
+                for f in factors[columns][part[columns] == q]:
+                    squares += f * f
+                norms[q] *= squares
+        total = 0.0
+        for norm in norms:
+            total += norm
         size = 2.0**bits * (1 - 2.0**-30)
-        out.append(np.trunc(values * (size if length <= 1 else size / np.sqrt(length))).astype(np.int64))
+        factors[starts[0] : starts[1]] *= size if total <= 1 else size / np.sqrt(total)
+        out.append(np.trunc(_product(factors[index])).astype(np.int64))
     return np.array(out).reshape(-1, len(index))
+
+
+def _product(factors):
+    """Products over axes, halves by halves, as the order of multiplications decides last bits."""
+    if factors.shape[1] == 1:
+        return factors[:, 0]
+    half = (factors.shape[1] + 1) // 2
+    return _halves(factors[:, :half]) * _halves(factors[:, half:])
+
+
+def _halves(factors):
+    if factors.shape[1] == 1:
+        return factors[:, 0]
+    half = factors.shape[1] // 2
+    return _halves(factors[:, :half]) * _halves(factors[:, half:])
