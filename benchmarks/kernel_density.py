@@ -1,20 +1,23 @@
 """KernelDensity against its rivals: noise, open queries, weights, published private sums, speed, build.
 
-    python benchmarks/kernel_density.py [--only noise,open,weights,digits,plane,query,features,build,fft]
+    python benchmarks/kernel_density.py [--only SECTIONS]
+
+Sections: noise, open, weights, digits, plane, query, features, structured, build, fft, finufft.
 
 Errors are root mean squares over queries, in units of the floor ``1/mu``: the standard error of one Gaussian answer.
 `LSQRFF` and `LSQFGT` are the private sums of Wagner, Naamad and Mishra (ICML 2023), at the best of several sizes,
-chosen on the data, which is more than they could do privately. ``fft`` needs KDEpy on the path. Results go to
-``benchmarks/results/kernel_density.json``.
+chosen on the data, which is more than they could do privately. ``fft`` needs KDEpy on the path, ``finufft`` needs
+finufft. Results go to ``benchmarks/results/kernel_density.json``.
 """
 
 from __future__ import annotations
 
 import importlib.util
 
+import _scaling as scaling
 import numba
 import numpy as np
-from _harness import at_least, at_most, main, median, race, ratio, row, threads
+from _harness import RESULTS, at_least, at_most, main, median, race, ratio, row, threads
 
 import dpstruct as dps
 from dpstruct.features import random_features as rf
@@ -40,12 +43,15 @@ def rms(values):
 
 
 def kernel_sums(name, X, Y, h):
-    """Exact sums, a block of queries at a time."""
+    """Exact sums, a query at a time."""
+    profiles = {"gaussian": lambda r: np.exp(-0.5 * r * r), "cauchy": lambda r: 1 / (1 + r * r)}
+    profiles |= {"laplacian": lambda r: np.exp(-r), "exponential": lambda r: np.exp(-r)}
+    profiles |= {"inv_l1": lambda r: 1 / (1 + r), "inv_l2": lambda r: 1 / (1 + r)}
     out = []
     for y in Y:
         z = np.abs(X - y) / h
-        r = z.sum(axis=1) if name == "laplacian" else np.sqrt((z * z).sum(axis=1))
-        out.append((np.exp(-r) if name == "laplacian" else np.exp(-0.5 * r * r)).sum())
+        r = z.sum(axis=1) if name in ("laplacian", "inv_l1") else np.sqrt((z * z).sum(axis=1))
+        out.append(profiles[name](r).sum())
     return np.array(out)
 
 
@@ -90,6 +96,10 @@ def open_():
     rows = []
     cases = [("gaussian", 8, 0.2, 1.6), ("gaussian", 8, 0.35, 1.25), ("gaussian", 8, 0.7, 1.25)]
     cases += [("laplacian", 5, 0.5, 1.4), ("laplacian", 8, 1.5, 1.6)]
+    cases += [
+        (name, d, h, None) for name in ("exponential", "cauchy", "inv_l2") for d, h in ((2, 0.1), (5, 0.3), (8, 0.5))
+    ]
+    cases += [("exponential", 8, 0.2, None), ("inv_l1", 5, 0.5, None), ("inv_l1", 8, 1.5, None)]
     for name, d, h, target in cases:
         totals, fits, others = [], [], []
         blueprint = dps.KernelDensity(name, bandwidth=h, bounds=dps.Box(0, 1, dim=d), expected_rows=20_000)
@@ -103,7 +113,10 @@ def open_():
             fits.append(release(blueprint, summary=summary, zero=True).query(Y) - exact)
             others.append(release(features, X).query(Y) - exact)
         facts = {"kernel": name, "d": d, "h": h, "n": 20_000, "m": 4096, "method": blueprint.method}
-        rows.append(at_most("total / floor", rms(totals) * MU, target, **facts))
+        total = rms(totals) * MU
+        rows.append(
+            at_most("total / floor", total, target, **facts) if target else row("total / floor", total, "x", **facts)
+        )
         rows.append(row("features' part / floor", rms(fits) * MU, "x", **facts))
         rows.append(row("random features: total / floor", rms(others) * MU, "x", **{**facts, "method": "features"}))
     return rows
@@ -242,6 +255,34 @@ def query():
     return rows
 
 
+def finufft():
+    """Answers of a Fourier release through the non-uniform FFT against the direct sums; on the plane and in space."""
+    if importlib.util.find_spec("finufft") is None:
+        return []
+    cases = [(d, h, q) for d, h in ((2, 0.05), (2, 0.02), (3, 0.1), (3, 0.05)) for q in (10**5, 10**6)]
+    return [line for case in cases for line in _finufft(*case)]
+
+
+def _finufft(d, h, q):
+    X, _ = clusters(100_000, d, 5)
+    private = release(dps.KernelDensity(bandwidth=h, bounds=dps.Box(0, 1, dim=d)), X)
+    series, amplitudes = private._method.series, private._method._amplitudes(private.transcript, h)
+    Y, found = np.random.default_rng(2).random((q, d)), {}
+    runs = {
+        "direct": lambda: found.update(direct=series._direct(amplitudes, Y / series.period - 0.5 / 2**16)),
+        "finufft": lambda: found.update(finufft=series.evaluate(amplitudes, Y, np.zeros(d))),
+    }
+    with threads(1):
+        times = race(runs, rounds=3 if d == 2 else 1)
+    off = np.abs(found["direct"] - found["finufft"]).max() / private.error(Y[:1])[0]
+    facts = {"d": d, "h": h, "m": len(amplitudes), "q": q, "threads": 1}
+    return [
+        row("finufft: time per query", median(times["finufft"]) / q * 1e9, "ns", **facts),
+        at_least("direct / finufft", ratio(times["direct"], times["finufft"]), 1, **facts),
+        at_most("largest difference / standard error", off, 1e-3, "", **facts),
+    ]
+
+
 @numba.njit(nogil=True)
 def _gather(index, cos, sin, out):
     """A bare table pass: two gathers and two additions per projection."""
@@ -263,7 +304,7 @@ def _weighted(index, cos, sin, a, out):
 
 
 def features():
-    """Build and query of random features against a float64 product of the same size and one bare table pass."""
+    """Build and query of features against a float64 product of random ones' size and one bare table pass."""
     return _features(8) + _features(64)
 
 
@@ -282,9 +323,12 @@ def _features(d, n=20_000, J=2048):
             np.matmul(X[start : start + 64], W, out=buffer[: len(X[start : start + 64])])
             table()
 
+    law = {"method": "mercer", "n_features": 2 * J, "location": 0.5, "scale": 0.2}
+    products = dps.KernelDensity(bandwidth=0.35, bounds=dps.Box(0, 1, dim=d), **law)
     with threads(1):
         runs = {
             "build": lambda: blueprint.summarize(X),
+            "mercer": lambda: products.summarize(X),
             "build floor": lambda: floor(lambda: _gather(index, cos, sin, sums)),
             "query": lambda: private.query(X),
             "query floor": lambda: floor(lambda: _weighted(index, wave[0], wave[1], a, out)),
@@ -295,35 +339,74 @@ def _features(d, n=20_000, J=2048):
         over = ratio(times[what], times[f"{what} floor"])
         rows.append(row(f"{what}: time per row", median(times[what]) / n * 1e6, "us", **facts))
         rows.append(at_most(f"{what} / (product + table)", over, 1.5, **facts))
+    over, what = ratio(times["mercer"], times["build floor"]), "mercer build / (product + table)"
+    rows.append(row("mercer build: time per row", median(times["mercer"]) / n * 1e6, "us", **facts))
+    rows.append(at_most(what, over, 0.5, **facts) if d == 8 else row(what, over, "x", **facts))
+    return rows
+
+
+def structured(n=4096, m=4096):
+    """Structured random features, signs and fast Hadamard transforms, against a matrix: build, query, error."""
+    return [line for d in (8, 16, 32, 64, 128, 256, 784) for line in _structured(d, n, m)]
+
+
+def _structured(d, n, m):
+    X = np.random.default_rng(d).random((n, d))
+    made, runs, h = {}, {}, 0.25 * np.sqrt(d)
+    options = {"bandwidth": h, "bounds": dps.Box(0, 1, dim=d), "method": "features", "n_features": m}
+    for name, fast in (("matrix", False), ("structured", True)):
+        blueprint = dps.KernelDensity(structured=fast, **options)
+        private = made[name] = release(blueprint, X)
+        runs[f"build, {name}"] = lambda blueprint=blueprint: blueprint.summarize(X)
+        runs[f"query, {name}"] = lambda private=private: private.query(X)
+    with threads(1):
+        times = race(runs, rounds=7)
+    facts, rows = {"n": n, "d": d, "m": m, "threads": 1}, []
+    z = rf._differences(_Draws(), np.ones(d), h, 2000)
+    exact = np.exp(-0.5 * (z**2).sum(axis=1) / h**2)
+    for name, private in made.items():
+        waves = np.cos(2 * np.pi * z @ private.structure._method.projection.turns)
+        rows.append(row(f"feature error, equal weights, {name}", rms(waves.mean(axis=1) - exact), "", **facts))
+        rows.append(row(f"feature error, quadrature weights, {name}", private.fit_error, "", **facts))
+    for what in ("build", "query"):
+        matrix, fast = times[f"{what}, matrix"], times[f"{what}, structured"]
+        rows.append(row(f"{what}: time per row, matrix", median(matrix) / n * 1e6, "us", **facts))
+        rows.append(row(f"{what}: time per row, structured", median(fast) / n * 1e6, "us", **facts))
+        speed, name = ratio(matrix, fast), f"{what}: matrix / structured"
+        rows.append(at_least(name, speed, 1, **facts) if d >= 32 else row(name, speed, "x", **facts))
     return rows
 
 
 def build():
-    """Time per record of `summarize` as n and m grow, block by block; a ratio of 1 is linear."""
-    Y = np.random.default_rng(0).random((200, 8))
-    few, law = {"method": "features", "n_features": 512}, {"location": 0.5, "scale": 0.2}
-    return [
-        *_build("fourier, d=1", 1, 10_000_000, bandwidth=0.05),
-        *_build("fourier, d=2", 2, 10_000_000, bandwidth=0.05),
-        *_build("features, m=512", 8, 1_000_000, bandwidth=0.5, **few),
-        *_build("features, m=4096", 8, 100_000, bandwidth=0.5, method="features"),
-        *_build("mercer, m=4096", 8, 100_000, bandwidth=0.5, method="mercer", **law),
-        *_build("batch, 200 queries", 8, 1_000_000, bandwidth=0.5, queries=Y),
-    ]
+    """Time and memory of summaries added block by block, up to ten million records; a plot for the documentation."""
+    rows, times, memory, sizes = [], {}, {}, [10**4, 10**5, 10**6, 10**7]
+    for case, (d, _) in scaling.CASES.items():
+        base = scaling.measure(case, scaling.START)[1]
+        seconds, peaks = zip(*[scaling.measure(case, n) for n in sizes], strict=True)
+        above = [(peak - base) / 2**20 for peak in peaks]
+        times[case], memory[case] = (sizes, seconds), (sizes, above)
+        facts, power = {"d": d, "block": scaling.BLOCK, "threads": 1}, scaling.exponent(sizes, seconds)
+        for n, t in zip(sizes, seconds, strict=True):
+            rows.append(row(f"{case}: time per record", t / n * 1e6, "us", n=n, **facts))
+        rows.append(at_most(f"{case}: time grows like n to the power", power, 1.1, "", n=n, **facts))
+        rows.append(row(f"{case}: peak memory above the start", above[-1], "MB", n=n, **facts))
+        rows.append(at_most(f"{case}: of it since n = 10**6", above[-1] - above[-2], 8, "MB", n=n, **facts))
+    features = {}
+    for case in ("features, m=4096", "mercer, m=4096"):
+        more, features[case.split(",")[0]] = _more_features(case)
+        rows += more
+    scaling.draw(RESULTS.parents[1] / "docs" / "_static" / "kernel_density_scaling.svg", times, memory, features)
+    return rows
 
 
-def _build(name, d, n, **options):
-    blueprint = dps.KernelDensity(bounds=dps.Box(0, 1, dim=d), **options)
-    X = np.random.default_rng(1).random((n, d))
-    with threads(1):
-        runs = {"all": lambda: blueprint.summarize(X), "tenth": lambda: blueprint.summarize(X[: n // 10])}
-        times = race(runs, rounds=3)
-    facts = {"n": n, "d": d, "threads": 1}
-    growth = ratio(times["all"], times["tenth"]) / 10
-    return [
-        row(f"{name}: time per record", median(times["all"]) / n * 1e6, "us", **facts),
-        at_most(f"{name}: n rows over 10 times n/10 rows", growth, 1.3, **facts),
-    ]
+def _more_features(case, n=20_000):
+    name, sizes, facts = case.split(",")[0], [2**k for k in range(8, 14)], {"n": n, "d": 8, "threads": 1}
+    seconds, peaks = zip(*[scaling.measure(case, n, m) for m in sizes], strict=True)
+    each, power = [t / n * 1e6 for t in seconds], scaling.exponent(sizes, seconds)
+    rows = [row(f"{name}: time per record", t, "us", m=m, **facts) for m, t in zip(sizes, each, strict=True)]
+    rows.append(at_most(f"{name}: time grows like m to the power", power, 1.1, "", m=sizes[-1], **facts))
+    grown = (peaks[-1] - peaks[0]) / 2**20
+    return [*rows, row(f"{name}: peak memory, m = 8192 over m = 256", grown, "MB", **facts)], (sizes, each)
 
 
 def fft():
@@ -364,4 +447,7 @@ def fft():
 
 if __name__ == "__main__":
     sections = {"noise": noise, "open": open_, "weights": weights, "digits": digits, "plane": plane, "query": query}
-    main("kernel_density", {**sections, "features": features, "build": build, "fft": fft})
+    main(
+        "kernel_density",
+        {**sections, "features": features, "structured": structured, "build": build, "fft": fft, "finufft": finufft},
+    )

@@ -28,6 +28,7 @@ RADIUS = 2**15 - 1
 CELLS = 1 << 18  # of the grid along each side of the box
 _FINEST = 2.0**-51  # unit of the frequencies, in turns: a projection has no more bits below the point
 _FASTEST = 2.0**16  # turns across the box; heavy-tailed laws have faster frequencies, which carry nothing but noise
+SAMPLES = 8000  # differences that weights are fitted on
 _PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 
 
@@ -72,12 +73,19 @@ def _differences(draws: Draws, sides: Floats, bandwidth: float, count: int) -> F
 
 
 def fit_weights(
-    public: PublicMatrix, kernel: Kernel, shape: float | None, bandwidth: float, sides: Floats, seed: int
+    turns: Floats, kernel: Kernel, shape: float | None, bandwidth: float, sides: Floats, seed: int
 ) -> tuple[Floats, Floats]:
     """Return candidate weights of the frequencies and how well each fits the kernel.
 
     Ridge regression of the kernel on the cosines over a public law of differences, shrunk towards equal weights, one
-    candidate per penalty; the first candidate is equal weights.
+    candidate per penalty; the first candidate is equal weights, and the only one for more than `SAMPLES` frequencies.
+
+    Parameters
+    ----------
+    turns : (d, J) float64
+        Frequencies in turns per unit.
+    kernel, shape, bandwidth, sides, seed
+        As for `frequencies`.
 
     Returns
     -------
@@ -85,23 +93,26 @@ def fit_weights(
     ndarray, shape (candidates,)
         Root mean square error of ``sum_j a_j cos<w_j, z>`` on fresh differences.
     """
+    draws = Draws(seed, "quadrature")
+    fitted, fresh = (_differences(draws, sides, bandwidth, n) for n in (SAMPLES, 2000))
+    truth, count = kernel.values(fresh, bandwidth, shape), turns.shape[1]
+    equal = np.full((1, count), 1 / count)
+    if count > SAMPLES:
+        parts = [_cosines(fresh, turns[:, j : j + SAMPLES]).sum(axis=1) for j in range(0, count, SAMPLES)]
+        return equal, np.array([np.sqrt(((np.sum(parts, axis=0) / count - truth) ** 2).mean())])
     from scipy.linalg import cho_factor, cho_solve
 
-    draws = Draws(seed, "quadrature")
-    count = public.integers.shape[1]
-    turns = public.matrix * (CELLS / sides)[:, None]
-
-    def cosines(z: Floats) -> Floats:
-        return np.asarray(np.cos(2 * math.pi * (z @ turns)), dtype=np.float64)
-
-    fitted, fresh = (_differences(draws, sides, bandwidth, n) for n in (8000, 2000))
-    waves = cosines(fitted)
+    waves = _cosines(fitted, turns)
     residual = kernel.values(fitted, bandwidth, shape) - waves.mean(axis=1)
     gram, right = waves.T @ waves / len(waves), waves.T @ residual / len(waves)
-    candidates = [np.full(count, 1 / count)]
+    candidates = [equal[0]]
     for penalty in _PENALTIES:
         penalised = gram + penalty * np.eye(count)
         candidates.append(1 / count + cho_solve(cho_factor(penalised, lower=True), right))
     weights = np.array(candidates)
-    misses = cosines(fresh) @ weights.T - kernel.values(fresh, bandwidth, shape)[:, None]
+    misses = _cosines(fresh, turns) @ weights.T - truth[:, None]
     return weights, np.sqrt((misses**2).mean(axis=0))
+
+
+def _cosines(z: Floats, turns: Floats) -> Floats:
+    return np.asarray(np.cos(2 * math.pi * (z @ turns)), dtype=np.float64)

@@ -16,7 +16,7 @@ from dpstruct.structures._kde_binned import Binned
 from dpstruct.structures._kde_custom import Custom
 from dpstruct.structures._kde_features import Features
 from dpstruct.structures._kde_fourier import Fourier, usual_tolerance
-from dpstruct.structures._kde_mercer import LAW_SHARE, PRODUCTS, Mercer
+from dpstruct.structures._kde_mercer import LAW_SHARE, Mercer
 from dpstruct.structures._kde_method import Method
 from dpstruct.structures._kde_points import Batch, Nystrom
 
@@ -41,8 +41,6 @@ def best(blueprint: KernelDensity) -> tuple[str, str]:
         return "fourier", "the Fourier series on the box is short"
     if isinstance(blueprint.bandwidth, tuple):
         return "fourier", "several bandwidths are declared"
-    if blueprint.kernel not in PRODUCTS:
-        return "features", f"kernel={blueprint.kernel!r} is no product over the coordinates"
     if blueprint.location is not None:
         return "mercer", "a law of the records is given"
     noise, width = _law(blueprint, _USUAL)
@@ -73,7 +71,9 @@ def table(blueprint: KernelDensity, plan: Plan[Any]) -> list[str]:
     """Return lines that compare the noise of the methods that are offered for this kernel, box and price."""
     if callable(blueprint.kernel):
         return []
-    rows = ["methods, standard error of one answer / root mean square error of the features per record:"]
+    rows = [
+        "methods: standard error of one answer / root mean square error of the features per record; release; query:"
+    ]
     for name in ("fourier", "mercer", "features", "binned", "batch", "nystrom"):
         rows.append(f"  {name}: {_figures(blueprint, plan, name)}")
     return rows
@@ -88,12 +88,15 @@ def _figures(blueprint: KernelDensity, plan: Plan[Any], name: str) -> str:
         noise, fit = other._method.sketch(twin)
     except InvalidParameter as refusal:
         return f"not offered: received {refusal.received}, expected {refusal.expected}"
+    numbers = sum(math.prod(line.shape) for event in twin.events for line in event.lines)
+    work = f"{8 * numbers / 1024:,.1f} KB; {other._method.operations(numbers):,} multiplications"
     chosen = f"; chosen: {_why(blueprint)}" if other is blueprint else ""
-    return f"{noise:.6g} / {fit:.2g}{chosen}"
+    return f"{noise:.6g} / {fit:.2g}; {work}{chosen}"
 
 
 def _twin(blueprint: KernelDensity, name: str) -> KernelDensity:
-    return replace(blueprint, method=name, queries=None, anchors=None)
+    structured = blueprint.structured if name == "features" else None
+    return replace(blueprint, method=name, queries=None, anchors=None, structured=structured)
 
 
 def _why(blueprint: KernelDensity) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from dpstruct.domain import Box, check_rows, positive_integer, real
 from dpstruct.errors import InvalidParameter, InvalidType
-from dpstruct.features.radial import kernel_named
+from dpstruct.features.radial import KERNELS, kernel_named
 
 __all__ = ["METHODS", "checked"]
 
@@ -32,8 +32,8 @@ def checked(given: dict[str, Any]) -> dict[str, Any]:
     values["bandwidth"] = _bandwidth(1.0 if custom and given["bandwidth"] is None else given["bandwidth"])
     for name in ("queries", "anchors"):
         values[name] = _points(name, given[name], dim)
-    for name in ("location", "scale"):
-        values[name] = _per_coordinate(name, given[name], dim)
+    values["location"] = _per_coordinate("location", given["location"], dim)
+    values["scale"] = _scale(given["scale"], dim)
     if given["tolerance"] is not None and not 1e-12 <= real("tolerance", given["tolerance"]) <= 0.1:
         raise InvalidParameter("tolerance", repr(given["tolerance"]), "a number from 1e-12 to 0.1")
     if given["n_features"] is not None:
@@ -49,6 +49,7 @@ def checked(given: dict[str, Any]) -> dict[str, Any]:
         raise InvalidParameter("seed", repr(seed), "an integer from 0 to 2**63 - 1")
     values["seed"] = int(seed)
     _check_method(values)
+    values["structured"] = _structured(values)
     return values
 
 
@@ -87,6 +88,20 @@ def _shape(kernel: str, default: float | None, given: object) -> float | None:
     return number
 
 
+def _structured(values: dict[str, Any]) -> bool | None:
+    given, kernel = values["structured"], values["kernel"]
+    if given is None or isinstance(given, bool):
+        if given and values["method"] != "features":
+            raise InvalidParameter("structured", f"True with method={values['method']!r}", 'method="features"')
+        if given and kernel_named(kernel).norm != "l2":
+            radial = ", ".join(name for name, k in KERNELS.items() if k.norm == "l2")
+            raise InvalidParameter(
+                "structured", f"True with kernel={kernel!r}", f"a kernel of the l2 distance: {radial}"
+            )
+        return given
+    raise InvalidType("structured", f"a {type(given).__name__}", "True, False or None")
+
+
 def _points(name: str, value: object, dim: int | None) -> tuple[tuple[float, ...], ...] | None:
     if value is None:
         return None
@@ -102,13 +117,25 @@ def _per_coordinate(name: str, value: Any, dim: int | None) -> tuple[float, ...]
     if value is None:
         return None
     assert dim is not None
-    several = isinstance(value, list | tuple | np.ndarray)
+    several = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
     numbers = tuple(real(name, v) for v in (np.asarray(value).tolist() if several else [value] * dim))
     if len(numbers) != dim:
         raise InvalidParameter(name, f"{len(numbers)} numbers", f"{dim}, one per coordinate")
-    if name == "scale" and not all(v > 0 and math.isfinite(v) for v in numbers):
-        raise InvalidParameter(name, repr(numbers), "standard deviations above zero")
     return numbers
+
+
+def _scale(value: Any, dim: int | None) -> tuple[Any, ...] | None:
+    """Return standard deviations, or the rows of a covariance matrix."""
+    rows = list(value) if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim) else []
+    if not rows or np.ndim(rows[0]) == 0:
+        deviations = _per_coordinate("scale", value, dim)
+        if deviations is not None and not all(0 < v < math.inf for v in deviations):
+            raise InvalidParameter("scale", repr(deviations), "standard deviations above zero")
+        return deviations
+    matrix = check_rows("scale", value, dim).astype(np.float64)
+    if matrix.shape != (dim, dim) or not np.isfinite(matrix).all() or not np.allclose(matrix, matrix.T):
+        raise InvalidParameter("scale", f"a matrix of shape {matrix.shape}", f"a symmetric one of shape ({dim}, {dim})")
+    return tuple(tuple(row) for row in (matrix / 2 + matrix.T / 2).tolist())
 
 
 def _check_method(values: dict[str, Any]) -> None:

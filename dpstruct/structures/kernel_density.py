@@ -140,6 +140,14 @@ class PrivateKernelDensity(Release):
         points: Floats = grid[place] + inside * (sides / np.array(counts))
         return points
 
+    @property
+    def law(self) -> tuple[Floats, Floats]:
+        """Mean (d,) and covariance (d, d) of the normal law behind the features of "mercer", public or learned.
+
+        Given as ``location=`` and ``scale=`` to another blueprint they spare it a first round.
+        """
+        return self._method.law_of(self.transcript)
+
     def coverage(self, Y: ArrayLike) -> Floats:
         """Return which part of the kernel at each query the features hold, 0 to 1: below 1 where anchors are far."""
         return self._method.coverage(check_rows("Y", Y, self.structure.dim).astype(np.float64))
@@ -183,17 +191,22 @@ class KernelDensity(Structure[PrivateKernelDensity]):
         Public box with a dimension; records are clipped to it, NaN and infinities become its midpoint.
     method : str
         "auto" chooses from public values. "fourier": nearly exact, up to three dimensions. "features": random features,
-        any kernel and dimension. "mercer": eigenfunctions of gaussian, laplacian and product_cauchy under a law of the
-        records, given or learned privately; the best in many dimensions. "batch" and "nystrom": public points.
-        "binned": a grid, for pure DP, in one and two dimensions.
+        any kernel and dimension. "mercer": eigenfunctions of the kernel, or of product kernels that it is a mixture of,
+        under a law of the records, given or learned privately; the best in many dimensions. "batch" and "nystrom":
+        public points. "binned": a grid, for pure DP, in one and two dimensions.
     queries : array-like, shape (q, d), optional
         For "batch": the public queries, all that will be asked.
     anchors : array-like, shape (q, d), optional
         For "nystrom": public points, where the answers are good.
     n_features : int, optional
         For "features" and "mercer": number of numbers released. Default 4096.
-    location, scale : float or sequence, optional
-        For "mercer": a public guess of the mean and the standard deviation of each coordinate.
+    structured : bool, optional
+        For "features" with a kernel of the l2 distance: frequencies as signs and fast Hadamard transforms, O(m log d)
+        per record and per query in place of O(m d), up to 8192 dimensions (Yu et al., arXiv 1610.09072). Default: from
+        32 dimensions on.
+    location, scale : float or array-like, optional
+        For "mercer": a public guess of the records' mean, and of the standard deviation of each coordinate, or of the
+        covariance matrix (d, d). The `law` of an earlier release is one.
     shape : float, optional
         nu of "matern" (default 1.5), alpha of "rational_quadratic" (default 1).
     tolerance : float, optional
@@ -231,8 +244,9 @@ class KernelDensity(Structure[PrivateKernelDensity]):
     queries: tuple[tuple[float, ...], ...] | None
     anchors: tuple[tuple[float, ...], ...] | None
     n_features: int | None
+    structured: bool | None
     location: tuple[float, ...] | None
-    scale: tuple[float, ...] | None
+    scale: tuple[Any, ...] | None
     shape: float | None
     tolerance: float | None
     count_share: float
@@ -252,8 +266,9 @@ class KernelDensity(Structure[PrivateKernelDensity]):
         queries: ArrayLike | None = None,
         anchors: ArrayLike | None = None,
         n_features: int | None = None,
+        structured: bool | None = None,
         location: float | Sequence[float] | None = None,
-        scale: float | Sequence[float] | None = None,
+        scale: ArrayLike | None = None,
         shape: float | None = None,
         tolerance: float | None = None,
         count_share: float = 1 / 64,

@@ -32,13 +32,26 @@ def test_the_grid():
 def test_weights_fit_better_than_equal_ones():
     kernel, sides = KERNELS["gaussian"], np.ones(3)
     public = rf.frequencies(kernel, None, 0.4, sides, 128, 0)
-    weights, fits = rf.fit_weights(public, kernel, None, 0.4, sides, 0)
+    turns = public.matrix * rf.CELLS
+    weights, fits = rf.fit_weights(turns, kernel, None, 0.4, sides, 0)
     assert (weights[0] == 1 / 128).all()
     assert fits.min() < fits[0] / 1.5
     assert (np.diff((weights**2).sum(axis=1)) > 0).all()  # less penalty, more noise
     rng = np.random.default_rng(0)
     z = (rng.random((3000, 3)) - rng.random((3000, 3))) * rng.random((3000, 1))
-    turns = public.matrix * rf.CELLS
     for row, fit in zip(weights, fits, strict=True):
         miss = np.cos(2 * np.pi * z @ turns) @ row - kernel.values(z, 0.4)
         assert np.sqrt((miss**2).mean()) < 1.5 * fit
+
+
+def test_more_frequencies_than_samples_have_equal_weights(monkeypatch):
+    """And the error of these is the one that is told."""
+    kernel, sides = KERNELS["gaussian"], np.ones(3)
+    public = rf.frequencies(kernel, None, 0.4, sides, 300, 0)
+    turns = public.matrix * rf.CELLS
+    known = rf.fit_weights(turns, kernel, None, 0.4, sides, 0)
+    monkeypatch.setattr(rf, "SAMPLES", 128)
+    weights, fits = rf.fit_weights(turns, kernel, None, 0.4, sides, 0)
+    assert weights.shape == (1, 300)
+    assert (weights == 1 / 300).all()
+    assert fits[0] == pytest.approx(known[1][0], rel=0.1)  # of other differences

@@ -44,6 +44,15 @@ CASES = {
         "location": 0.5,
         "scale": 0.4,
     },
+    "mercer, mixture": {
+        "method": "mercer",
+        "kernel": "exponential",
+        "bandwidth": 2.0,
+        "bounds": BOX,
+        "n_features": 60,
+        "location": 0.5,
+        "scale": [[0.1, 0.05], [0.05, 0.2]],
+    },
     "binned, d=1": {"kernel": "matern", "method": "binned", "bandwidth": 0.4, "bounds": LINE},
     "binned, d=2": {"method": "binned", "bandwidth": 1.2, "bounds": BOX},
     "custom": {"kernel": waves, "bounds": BOX},
@@ -263,11 +272,15 @@ def test_queries():
         ({"anchors": np.zeros((2, 2))}, "occur twice"),
         ({"anchors": [[np.nan, 0.0]]}, "finite"),
         ({"method": "mercer", "scale": 0.1}, "both"),
-        ({"method": "mercer", "kernel": "cauchy"}, "features"),
         ({"method": "binned", "kernel": "cauchy"}, "one dimension"),
         ({"method": "fourier", "bandwidth": 1e-3}, "coefficients"),
         ({"location": 0.5, "scale": -1.0}, "above zero"),
         ({"location": [0.1, 0.2, 0.3], "scale": 1.0}, "one per coordinate"),
+        ({"location": 0.5, "scale": np.array(0.0)}, "scale"),
+        ({"location": 0.5, "scale": [[1.0, 0.5], [0.0, 1.0]]}, "symmetric"),
+        ({"location": 0.5, "scale": [[1.0, 2.0]]}, "symmetric"),
+        ({"location": 0.5, "scale": [[1.0, 2.0], [2.0, 1.0]], "method": "mercer"}, "positive definite"),
+        ({"location": 0.5, "scale": [[1.0, 0.5, 0.0], [0.5, 1.0, 0.0]]}, "shape"),
         ({"shape": 2.0}, "no shape parameter"),
         ({"kernel": "matern", "shape": 1e9}, "shape"),
         ({"tolerance": 2.0}, "tolerance"),
@@ -290,12 +303,13 @@ def test_refusals(options, message):
         ({}, "fourier"),
         ({"bandwidth": 0.003}, "mercer"),
         ({"bandwidth": 0.003, "expected_rows": 50}, "features"),
-        ({"kernel": "cauchy"}, "features"),
+        ({"kernel": "cauchy"}, "mercer"),
+        ({"kernel": "cauchy", "expected_rows": 500}, "features"),
         ({"kernel": waves}, "custom"),
         ({"queries": POINTS}, "batch"),
         ({"anchors": POINTS}, "nystrom"),
         ({"bounds": dps.Box(0, 1, dim=5), "expected_rows": 10**6}, "mercer"),
-        ({"bounds": dps.Box(0, 1, dim=5), "expected_rows": 10**6, "kernel": "exponential"}, "features"),
+        ({"bounds": dps.Box(0, 1, dim=5), "expected_rows": 10**6, "kernel": "exponential"}, "mercer"),
         ({"bounds": dps.Box(0, 1, dim=64), "expected_rows": 1500}, "features"),
         ({"bounds": dps.Box(0, 1, dim=64), "expected_rows": 1500, "location": 0.5, "scale": 0.2}, "mercer"),
     ],
@@ -305,6 +319,35 @@ def test_auto(options, method):
     assert blueprint.method == method
     text = str(blueprint.plan(neighbors="add-remove", **GAUSSIAN))
     assert callable(blueprint.kernel) or "chosen" in text
+
+
+def test_a_plan_tells_size_and_work_of_every_method():
+    """Numbers released, eight bytes each, and multiplications of a query, before any data."""
+    blueprint = dps.KernelDensity(bandwidth=0.5, bounds=BOX, method="features", n_features=128, structured=False)
+    (line,) = [
+        text for text in str(blueprint.plan(neighbors="add-remove", **GAUSSIAN)).splitlines() if "chosen" in text
+    ]
+    assert f"{8 * 129 / 1024:.1f} KB; {129 * 4} multiplications" in line
+    text = str(dps.KernelDensity("inv_l2", bandwidth=0.5, bounds=BOX).plan(neighbors="add-remove", **GAUSSIAN))
+    assert "8 bytes a record" in text
+    assert "mixture of" in text
+
+
+def test_a_released_law_spares_the_first_round():
+    """Given to another blueprint, the law of a release makes the same features, which then merge and cost one round."""
+    blueprint = dps.KernelDensity("exponential", **PRIVATE_LAW)
+    X = POINTS[:1] + np.random.default_rng(0).normal(size=(300, 2)) @ [[0.3, 0.2], [0.0, 0.1]]
+    with ZeroNoise():
+        first = release(blueprint, X)
+        mean, covariance = first.law
+        second = dps.KernelDensity("exponential", **{**PRIVATE_LAW, "location": mean, "scale": covariance})
+        plan = second.plan(neighbors="add-remove", **GAUSSIAN)
+        assert [line.name for event in plan.events for line in event.lines] == ["sums", "count"]
+        again = release(second, X)
+    assert again.query(X) == pytest.approx(first.query(X), rel=1e-6)
+    assert again.law[1] == pytest.approx(covariance, rel=1e-9)
+    with pytest.raises(InvalidParameter, match="law"):
+        release(dps.KernelDensity(bandwidth=0.5, bounds=BOX), X).law  # noqa: B018
 
 
 def test_a_file_does_not_carry_a_feature_map(tmp_path):

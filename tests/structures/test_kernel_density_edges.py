@@ -170,7 +170,7 @@ def test_frequencies_keep_their_bits_where_they_are_fast():
     ],
     ids=str,
 )
-@pytest.mark.parametrize("kernel", _kde_mercer.PRODUCTS)
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_no_law_raises_after_the_charge(box, h, kernel):
     """Whatever the first round releases, the second is made and answers are finite."""
     blueprint = dps.KernelDensity(kernel, bandwidth=h, bounds=box, method="mercer", n_features=16)
@@ -187,8 +187,10 @@ def test_no_law_raises_after_the_charge(box, h, kernel):
             arrays = method.arrays(method.law(moment))
             T = _kde_mercer.feature_sums(rows, arrays)[0]
             assert T.shape == (16,)
-            parts = method._parts({**moment, "sums": T}, X)
-            assert np.isfinite(parts).all()
+            far = X + np.array([2 * (high - low)[0], 0.0])
+            answers = method.answers({**moment, "sums": T}, None, np.concatenate([X, far, [[np.nan, 0.0]]]), h)
+            assert np.isfinite(answers[:-1]).all()
+            assert np.isnan(answers[-1])
             one = _kde_mercer.feature_sums(rows[:1], arrays)[0].astype(object)
             assert (one * one).sum() <= 4**_kde_mercer.BITS
 
@@ -207,10 +209,10 @@ def test_eigenpairs_that_are_not_accurate_are_dropped(monkeypatch):
 
     monkeypatch.setattr(mercer, "SLACK", 1e-13)
     law = np.array([0.0]), np.array([0.3]), np.array([[-1.0, 1.0]])
-    basis = ProductBasis(lambda r: np.exp(-0.5 * (r / 0.3) ** 2), *law, 30)
+    basis = ProductBasis([lambda r: np.exp(-0.5 * (r / 0.3) ** 2)], [1.0], *law, 30, 9)
     assert 1 <= len(basis.index) < 12
     monkeypatch.setattr(mercer, "SLACK", 0.0)
-    assert len(ProductBasis(lambda r: np.exp(-0.5 * (r / 0.3) ** 2), *law, 30).index) == 1
+    assert len(ProductBasis([lambda r: np.exp(-0.5 * (r / 0.3) ** 2)], [1.0], *law, 30, 9).index) == 1
 
 
 # ---- strict float warnings -------------------------------------------------------------------------------------------

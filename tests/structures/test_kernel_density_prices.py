@@ -8,6 +8,7 @@ from oracle import kernel_density as oracle
 
 import dpstruct as dps
 from dpstruct.features.mercer import ProductBasis
+from dpstruct.features.radial import KERNELS
 from dpstruct.structures import _kde_mercer
 
 MU = dps.GDP(1.0)
@@ -113,8 +114,10 @@ def test_points(name):
         assert two > Fraction(9, 10) or h > 1
 
 
-@pytest.mark.parametrize("kernel", _kde_mercer.PRODUCTS)
-@pytest.mark.parametrize("law", [(0.5, 0.3), (0.1, 0.02), (30.0, 0.01)], ids=str)
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(
+    "law", [(0.5, 0.3), (0.1, 0.02), (30.0, 0.01), ([0.2, 0.6], [[0.1, 0.09], [0.09, 0.1]])], ids=str
+)
 def test_mercer(kernel, law):
     """Right and wrong laws: records at the law's centre and far away from it."""
     blueprint = dps.KernelDensity(
@@ -186,5 +189,23 @@ def test_mercer_features_of_the_method_are_those_of_the_oracle():
     assert isinstance(basis, ProductBasis)
     rows = method._lattice(np.random.default_rng(0).random((20, 2)))
     turned = rows.astype(float) @ arrays["turn"]
-    expected = oracle.product_features(turned, arrays["low"], arrays["scale"], arrays["tables"], basis.index, 30)
+    names = ("low", "scale", "table", "starts", "part")
+    expected = oracle.product_features(turned, *(arrays[name] for name in names), basis.index, 30)
     assert (_kde_mercer.feature_sums(rows, arrays)[0] == expected.sum(axis=0)).all()
+
+
+@pytest.mark.parametrize("kernel", ["gaussian", "inv_l2"])
+def test_structured_features(kernel):
+    """One frequency, and records half a turn apart; then many, and the corners of a box where integers are largest."""
+    options = {"bandwidth": 0.01, "method": "features", "structured": True}
+    blueprint = dps.KernelDensity(kernel, bounds=box(1), n_features=2, **options)
+    one, two = prices(blueprint, np.random.default_rng(0).random((300, 1)))
+    assert Fraction(9999, 10000) < one <= 1
+    assert Fraction(999, 1000) < two <= 1
+    blueprint = dps.KernelDensity(kernel, bounds=box(150), n_features=600, **options)
+    rng = np.random.default_rng(1)
+    signs = np.array([[(-1) ** bin(i & j).count("1") for j in range(150)] for i in range(0, 256, 37)])
+    corners = (signs * blueprint._method.public.signs[0, :150] + 1) / 2
+    one, two = prices(blueprint, np.concatenate([corners, rng.random((10, 150))]))
+    assert Fraction(9999, 10000) < one <= 1
+    assert Fraction(1, 2) < two <= 1
