@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, column_or_1d, validate_data
+from sklearn.utils.validation import validate_data
 
 from dpstruct.core import Budget, Release, Summary
 from dpstruct.domain import Ball, Box
 from dpstruct.errors import InvalidParameter, InvalidType
+from dpstruct.sklearn._arrays import distinct, label_column, matrix, number_column
 
 __all__ = ["PrivateEstimator"]
 
@@ -73,19 +73,20 @@ class PrivateEstimator(BaseEstimator):  # type: ignore[misc]
         return max(1, n)
 
     def _check(self, X: Any, *, reset: bool) -> NDArray[np.float64]:
-        """Return `X` as float64; its width is learned in `fit` and checked elsewhere."""
-        rows: NDArray[np.float64] = validate_data(
-            self, X, reset=reset, dtype=np.float64, ensure_all_finite=False, ensure_min_samples=0 if reset else 1
-        )
+        """Return `X` as float64; scikit-learn sees its shape and the names of its columns, and no error its values."""
+        rows = matrix("X", X)
+        validate_data(self, X if hasattr(X, "columns") else rows, reset=reset, skip_check_array=True)
         return rows
 
     def _arrays(self, X: Any, y: Any) -> tuple[NDArray[np.float64], NDArray[Any]]:
-        """Return the checked arrays of a supervised `fit`; shapes and types are looked at, values are not."""
+        """Return the checked arrays of a supervised `fit`; types and shapes are looked at, values are not."""
         self._budget()
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
-        rows, targets = self._check(X, reset=True), column_or_1d(y, warn=True)
-        check_consistent_length(rows, targets)
+        rows = self._check(X, reset=True)
+        targets = label_column("y", y) if hasattr(self, "classes") else number_column("y", y)
+        if len(rows) != len(targets):
+            raise InvalidParameter("X, y", "arrays of different lengths", "one target per row")
         return rows, targets
 
     def _public_classes(self, labels: NDArray[Any]) -> NDArray[Any]:
@@ -94,9 +95,7 @@ class PrivateEstimator(BaseEstimator):  # type: ignore[misc]
         if classes is None or (isinstance(classes, str) and classes != "y"):
             remedy = 'labels found in the data would tell of them: pass the public ones, or classes="y"'
             raise InvalidType("classes", repr(classes), "the public labels", remedy)
-        if isinstance(classes, str):
-            check_classification_targets(labels)  # the labels are declared public
-        public: NDArray[Any] = np.unique(labels if isinstance(classes, str) else np.asarray(classes))
+        public = distinct("classes", labels) if isinstance(classes, str) else np.unique(np.asarray(classes))
         if len(public) < 2:
-            raise InvalidParameter("classes", "one class", "two classes at least")
+            raise InvalidParameter("classes", "one class or none", "two classes at least")
         return public

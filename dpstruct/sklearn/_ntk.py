@@ -132,8 +132,6 @@ class NTKRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
             raise InvalidType("target", f"a {type(self.target).__name__}", "(low, high)", remedy)
         rows, targets = self._arrays(X, y)
         interval = self.target if isinstance(self.target, Box) else tuple(self.target)
-        if targets.dtype == object:
-            targets = targets.astype(np.float64)
         self._release(rows, targets, interval)
         return self
 

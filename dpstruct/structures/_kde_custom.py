@@ -6,6 +6,7 @@ makes every record's integers at most ``2**30`` long; two may be opposite, so a 
 
 from __future__ import annotations
 
+import warnings
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -44,14 +45,20 @@ class Custom(Method):
         self.features = middle.size
 
     def _lattice(self, rows: Floats) -> NDArray[np.int64]:
-        """Return the integer features of each row; no exception tells of a value: what can not be mapped is 0."""
+        """Return the integer features of each row; no exception and no warning tells of a value.
+
+        What is mapped to anything but a vector of `features` real numbers, or not at all, is 0.
+        """
         out = np.zeros((len(rows), self.features))
-        for i, row in enumerate(rows):
-            try:
-                with np.errstate(all="ignore"):
-                    out[i] = self.map(row.copy())
-            except Exception:
-                out[i] = 0.0
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")  # as errors, by the user's filters, they would make a record 0
+            for i, row in enumerate(rows):
+                try:
+                    value = np.asarray(self.map(row.copy()))
+                    if value.shape == out[i].shape and value.dtype.kind in "fiub":
+                        out[i] = value
+                except Exception:
+                    out[i] = 0.0
         return to_lattice(out, bound=1.0, bits=BITS)
 
     def lines(self, cost: GDP | PureDP, neighbors: Relation) -> tuple[list[Line], Fraction]:

@@ -12,6 +12,7 @@ from dpstruct.sklearn import KDEClassifier, price
 #: What an estimator that spends a budget can not do, and why.
 EXPECTED = {
     "check_estimators_empty_data_messages": "the number of rows is private: no rows are fitted like others",
+    "check_dtype_object": "a cell that is no number is a value like others: an error would tell of it",
     "check_supervised_y_no_nan": "a target that is not finite is a value like others: an error would tell of it",
     "check_fit_idempotent": "every fit draws fresh noise",
     "check_supervised_y_2d": "every fit draws fresh noise",

@@ -15,6 +15,7 @@ BOX = dps.Box(-10, 10)
 FRESH = "every fit draws fresh noise, so that two fits never agree"
 EXPECTED = {
     "check_estimators_empty_data_messages": "the number of rows is private: no rows are fitted like others",
+    "check_dtype_object": "a cell that is no number is a value like others: an error would tell of it",
     "check_supervised_y_no_nan": "a target that is not finite is a value like others: an error would tell of it",
     "check_fit_idempotent": FRESH,
     "check_supervised_y_2d": FRESH,
@@ -47,7 +48,7 @@ def test_passes_the_checks_of_scikit_learn(tmp_path, kind, options):
     results = check_estimator(estimator, expected_failed_checks=EXPECTED, on_fail=None, on_skip=None)
     assert {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"} == {}
     assert any(r["status"] == "xfail" for r in results)
-    assert sum(r["status"] == "passed" for r in results) > 40
+    assert sum(r["status"] == "passed" for r in results) >= 40
 
 
 def data(n=600, seed=0):
@@ -58,25 +59,27 @@ def data(n=600, seed=0):
 def test_a_search_spends_what_price_says():
     spent, (X, y) = budget(8.0), data()
     search = GridSearchCV(regressor(spent, share=0.05), {"depth": [1, 2], "n_features": [20, 40]}, cv=3)
-    told = price(search)
+    told = price(search, scored_on="public")
     assert told.fits
     search.fit(X, y)
     assert spent.spent == pytest.approx(0.05 * 13)
     assert spent.total.units - spent._left().units == told.cost.units
     assert search.best_estimator_.budget is spent
-    random = RandomizedSearchCV(regressor(spent, share=0.01), {"depth": [1, 2, 3]}, n_iter=2, cv=4, refit=False)
-    assert price(random).cost.units == pytest.approx(8 * 0.01 * spent.total.units)
-    assert not price(GridSearchCV(regressor(spent, share=0.1), {"depth": [1, 2]}, cv=3)).fits
+    random = RandomizedSearchCV(
+        regressor(spent, share=0.01), {"depth": [1, 2, 3]}, n_iter=2, cv=4, refit=False, random_state=0
+    )
+    assert price(random, scored_on="public").cost.units == pytest.approx(8 * 0.01 * spent.total.units)
+    assert not price(GridSearchCV(regressor(spent, share=0.1), {"depth": [1, 2]}, cv=3), scored_on="public").fits
 
 
 def test_candidates_of_several_prices():
     spent = budget(8.0)
     search = GridSearchCV(regressor(spent), {"share": [0.01, 0.03]}, cv=KFold(2))
-    assert price(search).cost.units == pytest.approx((2 * 0.04 + 0.03) * spent.total.units)
+    assert price(search, scored_on="public").cost.units == pytest.approx((2 * 0.04 + 0.03) * spent.total.units)
     pipeline = make_pipeline(FunctionTransformer(), regressor(spent, share=0.02))
     assert price(pipeline).cost.units == pytest.approx(0.02 * spent.total.units)
     search = GridSearchCV(pipeline, {"ntkregressor__depth": [1, 2]}, cv=5, refit=False)
-    assert price(search).cost.units == pytest.approx(0.2 * spent.total.units)
+    assert price(search, scored_on="public").cost.units == pytest.approx(0.2 * spent.total.units)
 
 
 def test_cross_validation_spends_every_fit():
@@ -103,7 +106,7 @@ def test_a_price_needs_private_estimators_and_a_number_of_folds():
     with pytest.raises(dps.InvalidType, match="2 budgets"):
         price(make_pipeline(regressor(spent), regressor(budget())))
     with pytest.raises(dps.InvalidParameter, match="cv"):
-        price(GridSearchCV(regressor(spent), {"depth": [1]}, cv=LeaveOneOut()))
+        price(GridSearchCV(regressor(spent), {"depth": [1]}, cv=LeaveOneOut()), scored_on="public")
     assert spent.spent == 0
 
 
