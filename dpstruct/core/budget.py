@@ -262,22 +262,19 @@ class Budget:
         )
 
     def _finish(self, summary: Summary[R], plan: Plan[R], charge: Charge, receipt: Receipt, key: str | None) -> R:
-        """Draw the noise of an open charge and record it; nothing noisy is decoded or shown before that."""
-        structure, injected = plan.structure, receipt.noise == "injected"
+        """Return the release of a charge, drawn now or stored; nothing noisy is shown before it is recorded."""
+        structure = plan.structure
         if charge.status == "open":
             failure: BaseException | None = None
             try:
-                transcript = door.run(plan, summary._open())
-                payload = None if key is None or injected else files.encode(structure, transcript, receipt)
+                charge, transcript = self._draw(summary, plan, charge, receipt, key)
             except BaseException as error:
                 failure = error
-            if failure is not None:  # outside `except`: should `fail` raise, its error does not carry this one along
-                self._store.fail(charge, type(failure).__name__)
-                if not injected:  # the frames behind a real release hold exact sums and unreleased noise
+            if failure is not None:
+                if receipt.noise != "injected":  # the frames behind a real release hold exact sums and unrecorded noise
                     failure.__traceback__ = failure.__cause__ = failure.__context__ = None
                 raise failure
-            charge = self._store.finish(charge, payload=payload)
-            if payload is None:
+            if transcript is not None:
                 release: R = structure.release_type(structure, transcript, receipt)
                 return release
         if charge.status == "failed":
@@ -287,6 +284,22 @@ class Budget:
         if charge.payload is None:
             raise ReleasePurged(f"the release under key {key!r} was deleted by its owner; it is never drawn again")
         return files.decode(charge.payload, structure)
+
+    def _draw(
+        self, summary: Summary[R], plan: Plan[R], charge: Charge, receipt: Receipt, key: str | None
+    ) -> tuple[Charge, door.Transcript | None]:
+        """Draw the noise of an open charge and record the outcome; return the transcript if it is not stored.
+
+        What was drawn leaves only once it is recorded: whoever calls this drops its frames if it fails.
+        """
+        try:
+            transcript = door.run(plan, summary._open())
+            stored = key is not None and receipt.noise != "injected"
+            payload = files.encode(plan.structure, transcript, receipt) if stored else None
+        except BaseException as error:
+            self._store.fail(charge, type(error).__name__)
+            raise
+        return self._store.finish(charge, payload=payload), None if stored else transcript
 
     # ---- the books -------------------------------------------------------------------------------------------------
 

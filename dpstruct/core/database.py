@@ -3,6 +3,11 @@
 A SQLite connection must not cross a fork: the child would inherit the library's record of file locks without the locks
 themselves, and could then truncate a journal that another process is reading. So every connection is closed just
 before a fork, and parent and child open their own again at their next call.
+
+The journal is one that rolls back, not a write-ahead log. A log and its index are separate files named after the path:
+whoever reaches the ledger by a second name, or takes the file alone, does not see what was charged last. Here the locks
+sit on the file itself and every commit ends in it. What the name still decides is where the journal of a commit that
+was cut short lies, so a file with a second name is refused, under the lock, at every call.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from dpstruct.core.location import demand_one_link, demand_whole_mount
 from dpstruct.errors import LedgerError
 
 __all__ = ["Database"]
@@ -26,6 +32,7 @@ T = TypeVar("T")
 APPLICATION_ID = 0x64507354  # "dPsT"
 FORMAT = 1
 
+_SHARE = 0.02  # seconds for which SQLite itself waits: a writer whose turn it is lets no new readers in meanwhile
 _SLOT = 0.01  # seconds; every wait for the lock is uniform in (0, _SLOT), so nobody's chance depends on its luck so far
 _CROWD = 0.5  # seconds for which a writer that met another's work waits a moment before taking the lock again
 _POLITE = 0.05  # how often it does so unasked, to meet others at all
@@ -84,13 +91,13 @@ class Database:
         return self._run(work, "BEGIN", _UNCHANGED, _UNCHANGED)
 
     def write(self, work: Callable[[sqlite3.Connection], T], undone: str = _UNCHANGED, unsure: str = "") -> T:
-        """Run `work` alone among all writers and return after its effects are on the disk.
+        """Run `work` alone on the file and return after its effects are on the disk.
 
         `work` may run more than once; only its last run counts. `undone` completes the error message of a failure
         before the commit, `unsure` of one during it.
         """
         unsure = unsure or "whether the change was stored is not certain: read the log"
-        return self._run(work, "BEGIN IMMEDIATE", undone, unsure)
+        return self._run(work, "BEGIN EXCLUSIVE", undone, unsure)  # so that a reader can stop the start, not the commit
 
     def close(self) -> None:
         """Close this process's connection; the next call opens another (a memory database is lost)."""
@@ -108,7 +115,7 @@ class Database:
                 if time.monotonic() >= start + self.timeout:
                     raise LedgerError(
                         f"{self}: another process kept the file locked for {self.timeout:g} s; {undone}; "
-                        "find the process that holds it (a backup or an open SQL shell?) and try again"
+                        "find the process that holds it (a backup, an open SQL shell, an older dpstruct?) and try again"
                     ) from busy.__cause__
             time.sleep(_SLOT * _jitter.random())
 
@@ -123,6 +130,7 @@ class Database:
                 connection = self._connection()
                 connection.execute(begin)
                 version = self._seen(connection)
+                self._demand_same_file(connection)
                 result = work(connection)
                 consequence = unsure
                 connection.execute("COMMIT")
@@ -142,6 +150,15 @@ class Database:
         """Return a number that changes when another connection commits."""
         return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
+    def _demand_same_file(self, connection: sqlite3.Connection) -> None:
+        """Check, now that it is locked, that the file is the one of this path, has no other name and needs no log."""
+        if self.path is None:
+            return
+        demand_one_link(self.path)
+        if _inode(self.path) != self._file or connection.execute("PRAGMA journal_mode").fetchone()[0] != "delete":
+            _close(self._box)
+            raise _Busy  # look again: moved while we waited, or turned back to a log by an older version
+
     def _undo(self) -> None:
         for connection in self._box:
             try:
@@ -153,7 +170,7 @@ class Database:
 
     def _explain(self, error: Exception, consequence: str) -> LedgerError:
         name = getattr(error, "sqlite_errorname", type(error).__name__)
-        what, remedy = _TROUBLE.get(_code(error), ("SQLite refused", "see the error above this one"))
+        what, remedy = _TROUBLE.get(_code(error), (f"SQLite refused: {error}", "look that error up"))
         return LedgerError(f"{self}: {what} ({name}); {consequence}; {remedy}")
 
     def _connection(self) -> sqlite3.Connection:
@@ -178,8 +195,10 @@ class Database:
         if self.path is None:
             address, uri = ":memory:", False
         else:
+            demand_one_link(self.path)
+            demand_whole_mount(self.path)
             address, uri = f"{Path(self.path).as_uri()}?mode={'rwc' if self._founding else 'rw'}", True
-        connection = sqlite3.connect(address, uri=uri, timeout=0, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(address, uri=uri, timeout=_SHARE, isolation_level=None, check_same_thread=False)
         try:
             self._settle(connection)
         except BaseException:
@@ -206,9 +225,9 @@ class Database:
         connection.execute("PRAGMA foreign_keys=ON")
         if self.path is None:
             return
-        if ask("PRAGMA journal_mode=WAL") != "wal":
-            raise LedgerError(f"{self}: its file system lacks shared memory; nothing was changed; use a local disk")
-        connection.execute("PRAGMA synchronous=FULL")  # NORMAL may lose a committed charge at a power failure
+        if ask("PRAGMA journal_mode=DELETE") != "delete":  # converts the write-ahead log of an older version
+            raise _Busy  # which somebody else still uses
+        connection.execute("PRAGMA synchronous=EXTRA")  # less may undo a committed charge at a power failure
         connection.execute("PRAGMA fullfsync=ON")  # the same promise on macOS
         self._file = _inode(self.path)
 

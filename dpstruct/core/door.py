@@ -14,7 +14,7 @@ from dpstruct.core.plan import Plan
 from dpstruct.core.state import Sealed, State, add_wrapping
 from dpstruct.errors import PlanViolation
 
-__all__ = ["noise_label", "run"]
+__all__ = ["Transcript", "noise_label", "run"]
 
 Transcript = dict[str, NDArray[np.int64]]
 

@@ -24,12 +24,14 @@ class Ledger:
     Parameters
     ----------
     path : str or os.PathLike
-        The SQLite file, created if missing; on a local disk. Two more files lie beside it while it is in use.
+        The SQLite file, created if missing; on a local disk, under one name. A journal lies
+        beside it while a charge is written.
 
     Raises
     ------
     LedgerError
-        If the place is a directory, not writable or a network file system, or the file is no ledger.
+        If the place is a directory, not writable or a network file system, or the file is no ledger, has hard links or
+        is mounted as a single file.
 
     Notes
     -----

@@ -1,13 +1,14 @@
-"""Where a ledger may live: a writable file on a local disk."""
+"""Where a ledger may live: a writable file on a local disk, under one name."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 from dpstruct.errors import InvalidType, LedgerError
 
-__all__ = ["settle"]
+__all__ = ["demand_one_link", "demand_whole_mount", "settle"]
 
 _REMOTE = {  # f_type of statfs(2), Linux
     0x6969: "NFS",
@@ -68,6 +69,45 @@ def settle(path: object) -> str:
             "reliable and a budget could be spent twice; nothing was changed; use a local disk"
         )
     return place
+
+
+def demand_one_link(path: str) -> None:
+    """Refuse a file that has hard links; that a file is missing is for others to say.
+
+    SQLite names the journal after the path, so a process that comes by another name would not find, and not undo, the
+    half of a commit that a crash left behind.
+    """
+    try:
+        names = os.stat(path).st_nlink
+    except OSError:
+        return
+    if names > 1:
+        raise LedgerError(
+            f"ledger {path}: has {names} names (hard links), and a crash under one of them can not be undone under "
+            "another; nothing was changed; keep one name and remove the others (find them with find -samefile)"
+        )
+
+
+def demand_whole_mount(path: str) -> None:
+    """Refuse a file that was mounted alone, as by ``docker run -v /srv/privacy.db:/app/privacy.db``: a second name.
+
+    Mounts are told on Linux only.
+    """
+    if os.fsencode(path) in _mount_points():
+        raise LedgerError(
+            f"ledger {path}: is mounted as a single file, so it has another name elsewhere, and a crash under one name "
+            "can not be undone under another; nothing was changed; mount the folder that holds it instead of the file"
+        )
+
+
+def _mount_points() -> set[bytes]:
+    """Return where this process sees file systems mounted; nothing if that cannot be told."""
+    try:
+        with open("/proc/self/mountinfo", "rb") as table:
+            fields = [line.split(b" ")[4] for line in table]
+    except OSError:
+        return set()
+    return {re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), field) for field in fields}
 
 
 def _file_system(folder: str) -> int:

@@ -173,23 +173,24 @@ def _read_only(folder_mode, file_mode):
 
 
 def locks(path):
-    """Fork while a connection is open; return the locks that parent and child hold of their own afterwards."""
+    """Fork while a connection is open; return open handles, and locks held in a transaction, in parent and child."""
     store = Store(path)
     store.spent("visits")
 
-    def held():
+    def handles():
+        return sum(os.path.realpath(f"/proc/self/fd/{number}") == path for number in os.listdir("/proc/self/fd"))
+
+    def held(db):
         with open("/proc/locks") as table:
             return sum(line.split()[4] == str(os.getpid()) for line in table if "->" not in line)
 
     def work(write):
-        write(held())
-        store.spent("visits")
-        write(held())
+        write(handles())
+        write(store._database.write(held))
 
-    before = held()
+    idle, before = handles(), store._database.write(held)
     lines = collect([fork(work)])
-    store.spent("visits")
-    return [[str(before), str(held())], *lines]
+    return [[idle, before, store._database.write(held)], *lines]
 
 
 def store_loop(path):

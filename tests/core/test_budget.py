@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import signal
 import traceback
 from fractions import Fraction
 
@@ -283,6 +284,70 @@ def test_a_failure_leaves_no_trace_of_the_data_and_no_second_draw(tmp_path, monk
     with pytest.raises(dps.LedgerError, match="locked") as failure:
         budget.release(SUMMARY, share=0.1, key="b")
     assert failure.value.__context__ is None
+
+
+def _fill_the_disk(store, monkeypatch):
+    """Let the file grow no more from the second transaction of a release on."""
+    finish = store.finish
+
+    def full(charge, *, payload):
+        connection = store._database._box[0]
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count={pages}")
+        return finish(charge, payload=payload)
+
+    monkeypatch.setattr(store, "finish", full)
+
+
+def _carried(error):
+    """Return every local of every frame of the library that an error, its causes and its contexts carry."""
+    seen, waiting = [], [error]
+    while waiting:
+        error = waiting.pop()
+        waiting += [other for other in (error.__cause__, error.__context__) if other is not None]
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        seen += [item for frame in frames if "test_" not in frame.f_code.co_filename for item in frame.f_locals.items()]
+    return seen
+
+
+@pytest.mark.parametrize("trouble", ["full", "interrupt"])
+def test_noise_that_could_not_be_recorded_is_not_carried_by_the_error(tmp_path, monkeypatch, trouble):
+    """A retry draws again: were the first draw still to be seen, one charge would have bought two."""
+    budget = dps.Ledger(tmp_path / "l.db").budget("a", epsilon=1.0, delta=1e-6, neighbors="add-remove")
+    summary = dps.KDETree(bounds=dps.Box(0, 1, dim=2), depth=10).summarize(np.full((10, 2), 0.5))
+    if trouble == "full":
+        _fill_the_disk(budget._store, monkeypatch)
+    else:
+        monkeypatch.setattr(budget._store, "_settle", lambda *arguments: signal.raise_signal(signal.SIGINT))
+    with pytest.raises((dps.LedgerError, KeyboardInterrupt)) as failure:
+        budget.release(summary, share=0.5, key="a")
+    if trouble == "full":
+        assert "the charge stands, nothing was released; a retry with the same key completes it" in str(failure.value)
+    carried = _carried(failure.value)
+    assert "charge" in dict(carried)
+    for name, value in carried:
+        assert not isinstance(value, bytes | np.ndarray), name
+        assert name not in ("transcript", "payload", "work"), name
+    monkeypatch.undo()
+    budget._store.close()
+    private = budget.release(summary, share=0.5, key="a")
+    assert [entry.uid for entry in budget.log()] == [private.receipt.uid]
+    assert budget.spent == 0.5
+    budget.verify()
+
+
+def test_of_two_draws_for_one_key_the_second_is_dropped(tmp_path, monkeypatch):
+    """Another process may record first; whatever fails afterwards must not carry what was drawn here."""
+    from dataclasses import replace
+
+    budget = dps.Ledger(tmp_path / "l.db").budget("a", epsilon=1.0, delta=1e-6, neighbors="add-remove")
+    monkeypatch.setattr(
+        budget._store, "finish", lambda charge, *, payload: replace(charge, status="done", payload=b"damaged")
+    )
+    with pytest.raises(dps.DPStructError) as failure:
+        budget.release(SUMMARY, share=0.5, key="a")
+    transcripts = [value for name, value in _carried(failure.value) if name == "transcript"]
+    assert transcripts in ([], [None])
 
 
 def test_a_refusal_of_a_pure_release_advises_no_factor():

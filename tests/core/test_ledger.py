@@ -314,15 +314,16 @@ def test_a_write_that_fails_charges_nothing_and_says_so(store, pragma, match):
 
 def test_a_commit_that_fails_is_not_called_certain(store, path):
     resource = pytest.importorskip("resource")
-    made = charge(store)
+    for _ in range(8):  # the file outgrows the journal, so that only the commit meets the limit
+        made = charge(store, 1, label="x" * 8000)
     before = store.head()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (os.stat(f"{path}-wal").st_size, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, limits[1]))
     try:
         with pytest.raises(LedgerError, match=r"whether the charge was stored is not certain.*nothing was released"):
-            charge(store)
+            charge(store, label="x" * 8000)
         with pytest.raises(LedgerError, match="the charge stands, whether its outcome was stored is not certain"):
-            store.finish(made, payload=b"noised")
+            store.finish(made, payload=b"x" * 8000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert store.head() == before
@@ -358,6 +359,6 @@ def test_an_interrupt_rolls_back(store, monkeypatch):
 
 def test_a_durable_charge_is_synchronous(store):
     ask = store._database._box[0].execute
-    assert ask("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert ask("PRAGMA synchronous").fetchone() == (2,)
+    assert ask("PRAGMA journal_mode").fetchone() == ("delete",)
+    assert ask("PRAGMA synchronous").fetchone() == (3,)  # EXTRA: the deletion of the journal is on the disk, too
     assert ask("PRAGMA foreign_keys").fetchone() == (1,)
