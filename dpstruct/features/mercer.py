@@ -182,10 +182,8 @@ class _Axis:
 
 def _axes(profile: Profile, center: Floats, spread: Floats, reach: Floats) -> list[_Axis]:
     """Return the eigenfunctions of all axes; equal axes have the same ones."""
-    known: dict[tuple[float, ...], _Axis] = {}
-    for key in (keys := [(s, a - c, b - c) for s, c, (a, b) in zip(spread, center, reach, strict=True)]):
-        if key not in known:
-            known[key] = _axis(profile, *key)
+    keys = list(zip(spread.tolist(), *(reach.T - center).tolist(), strict=True))
+    known = {key: _axis(profile, *key) for key in dict.fromkeys(keys)}
     return [known[key] for key in keys]
 
 
