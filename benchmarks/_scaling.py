@@ -107,8 +107,11 @@ def draw(path, times, memory, features):
             axis.set(xscale="log", yscale="log", xlabel=across, ylabel=up)
             axis.minorticks_off()
             axis.grid(alpha=0.3)
-            axis.legend(fontsize=6.5)
+        axes[0].legend(fontsize=6.5)  # the colours are those of the second panel, too
         axes[1].set(yscale="linear", ylim=(0, None))
+        axes[2].legend(fontsize=6.5)
+        axes[2].set(xticks=[256, 1024, 4096], xticklabels=["256", "1024", "4096"])
+        axes[2].set(yticks=[0.5, 1, 2, 4], yticklabels=["0.5", "1", "2", "4"])
         path.parent.mkdir(exist_ok=True)
         figure.savefig(path, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
 

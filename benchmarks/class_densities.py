@@ -100,7 +100,7 @@ def fashion():
     with np.load(os.environ["DPSTRUCT_FASHION"]) as file:
         data = [file[name] for name in ("X_train", "y_train", "X_test", "y_test")]
     data[0], data[2] = data[0].astype(np.float64), data[2].astype(np.float64)
-    rows = compare(data, dps.Box(-1, 1), 0.2, (0.5, 1.0, 3.0), seeds=2, most=90, features=1 << 17)
+    rows = compare(data, dps.Box(-1, 1), 0.2, (0.5, 1.0, 3.0), seeds=2, most=300, features=1 << 17)
     return [*rows, without_noise(data, 0.2)]
 
 

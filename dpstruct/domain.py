@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import numbers
 from collections.abc import Sequence
@@ -153,8 +154,9 @@ class Ball:
 def check_rows(argument: str, X: Any, dim: int | None) -> NDArray[np.generic]:
     """Return `X` as an array of shape ``(n, dim)``, or ``(n,)`` for None, with a real dtype; values are not looked at.
 
-    Masked entries become NaN. The dtype of an array is the caller's. A list has none: each of its cells becomes a
-    float64 by itself, or NaN where it is no number, so that no cell can change what another one becomes.
+    Masked entries become NaN. The dtype of an array is the caller's. A list has none, and that of a table's values may
+    follow from the values: their cells become float64 one by one, or NaN where they are no number, so that no cell can
+    change what another one becomes.
 
     Raises
     ------
@@ -163,17 +165,16 @@ def check_rows(argument: str, X: Any, dim: int | None) -> NDArray[np.generic]:
     InvalidParameter
         If the shape is another. The message quotes no row count.
     """
-    mask = np.ma.getmask(X)
+    mask = np.ma.getmask(X) if isinstance(X, np.ma.MaskedArray) else np.ma.nomask
     wanted = "(n,)" if dim is None else f"(n, {dim})"
-    if isinstance(X, list | tuple):
-        numbers_of = _vector_of(X) if dim is None else _matrix_of(X, dim)
-        if numbers_of is None:
-            raise InvalidParameter(argument, "a list of another shape", f"an array of shape {wanted}")
-        return numbers_of
+    if is_list(X):
+        return _from_list(argument, X, dim, wanted)
     try:
         array: NDArray[np.generic] = np.asarray(X)
     except Exception:  # of NumPy or of a foreign type; its message could quote data
         array = np.empty(0, dtype=object)
+    if array.dtype.kind in "OSUT" and not isinstance(X, np.ndarray) and array.ndim == (1 if dim is None else 2):
+        return _from_list(argument, array.tolist(), dim, wanted)  # of a table: values decided upon that dtype
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         expected = "a rectangular array of real numbers of at most 64 bits (float, integer or bool)"
         raise InvalidType(
@@ -191,20 +192,38 @@ def check_rows(argument: str, X: Any, dim: int | None) -> NDArray[np.generic]:
     return array
 
 
+def is_list(X: object) -> bool:
+    """Return whether `X` is a sequence without a dtype, whose elements are to be read one by one."""
+    return (
+        isinstance(X, Sequence) and not isinstance(X, str | bytes | bytearray | memoryview) and not hasattr(X, "dtype")
+    )
+
+
 def nested(cell: object) -> bool:
     """Return whether an element of a list is itself a list, or an array."""
-    return isinstance(cell, list | tuple) or (isinstance(cell, np.ndarray) and cell.ndim > 0)
+    return is_list(cell) or (isinstance(cell, np.ndarray) and cell.ndim > 0)
+
+
+def _from_list(argument: str, X: Sequence[Any], dim: int | None, wanted: str) -> NDArray[np.float64]:
+    try:
+        found = _vector_of(X) if dim is None else _matrix_of(X, dim)
+    except Exception:  # of a foreign row; its message could quote data
+        found = None
+    if found is None:
+        raise InvalidParameter(argument, "a list of another shape", f"an array of shape {wanted}")
+    return found
 
 
 def _number(cell: object) -> float:
     """Return one cell of a list as a double, NaN where it is none; text is none, whatever it says."""
     if isinstance(cell, np.ndarray) and cell.ndim == 0:
         cell = cell[()]
-    if cell is np.ma.masked or not isinstance(cell, numbers.Real | np.bool_):
+    text = isinstance(cell, str | bytes | bytearray)
+    if text or cell is np.ma.masked or (isinstance(cell, np.generic) and cell.dtype.kind not in "biuf"):
         return math.nan
     try:
-        return float(cell)
-    except Exception:  # an integer beyond the doubles, or a broken number: its message could quote data
+        return float(cell)  # type: ignore[arg-type]
+    except Exception:  # no number, one beyond the doubles, or a broken one: its message could quote data
         return math.nan
 
 
@@ -212,10 +231,8 @@ def _vector_of(cells: Sequence[Any]) -> NDArray[np.float64] | None:
     """Return the cells of a list as doubles, each by itself; None if there are lists among them."""
     kinds = set(map(type, cells))
     if kinds <= {int, float, bool, np.float64, np.int64}:
-        try:
-            return np.array(cells, dtype=np.float64).reshape(len(cells))
-        except OverflowError:  # of an integer beyond the doubles: cell by cell
-            pass
+        with contextlib.suppress(OverflowError):  # of an integer beyond the doubles: cell by cell
+            return np.fromiter(cells, dtype=np.float64, count=len(cells))
     if any(nested(cell) for cell in cells):
         return None
     return np.array([_number(cell) for cell in cells], dtype=np.float64)
@@ -225,7 +242,7 @@ def _matrix_of(rows: Sequence[Any], dim: int) -> NDArray[np.float64] | None:
     """Return a list of rows as doubles, each cell by itself; None if a row has not `dim` cells."""
     cells: list[Any] = []
     for row in rows:
-        if isinstance(row, str | bytes) or not hasattr(row, "__len__") or len(row) != dim:
+        if isinstance(row, str | bytes) or len(row) != dim:
             return None
         cells += list(row)
     vector = _vector_of(cells)

@@ -112,7 +112,7 @@ class ProductBasis:
                 size = np.sqrt(weights[q]) if j == 0 else 1.0
                 axis = parts[q][j]
                 degrees = used[used[:, 0] == q, 1]
-                pieces.append((profiles[q], axis.points + center[j], size * axis.matrix[degrees]))
+                pieces.append((profiles[q], axis.points, size * axis.matrix[degrees]))
             self._pieces.append(pieces)
             starts.append(starts[-1] + len(used))
         self.index: Integers = columns
@@ -173,7 +173,7 @@ class ProductBasis:
 
 @dataclass(frozen=True)
 class _Axis:
-    """Points about the centre, eigenvalues, and the matrix B of one axis."""
+    """Points, eigenvalues, and the matrix B of one axis."""
 
     points: Floats
     values: Floats
@@ -182,20 +182,21 @@ class _Axis:
 
 def _axes(profile: Profile, center: Floats, spread: Floats, reach: Floats) -> list[_Axis]:
     """Return the eigenfunctions of all axes; equal axes have the same ones."""
-    keys = list(zip(spread.tolist(), *(reach.T - center).tolist(), strict=True))
+    keys = list(zip(spread.tolist(), center.tolist(), *reach.T.tolist(), strict=True))
     known = {key: _axis(profile, *key) for key in dict.fromkeys(keys)}
     return [known[key] for key in keys]
 
 
-def _axis(profile: Profile, spread: float, low: float, high: float) -> _Axis:
-    """Return the eigenfunctions of one axis under a normal law about 0, on points that stand for it."""
-    left, right = max(low, -4 * spread), min(high, 4 * spread)
+def _axis(profile: Profile, spread: float, center: float, low: float, high: float) -> _Axis:
+    """Return the eigenfunctions of one axis under a normal law, on points that stand for it."""
+    left, right = max(low - center, -4 * spread), min(high - center, 4 * spread)
     if not left < right:  # the law lies outside the reach
-        left, right = low, high
+        left, right = low - center, high - center
     t = left + (np.arange(POINTS) + 0.5) * ((right - left) / POINTS)
+    points = t + center  # rounded once: the kernel matrix is that of the points that features use
     weights = np.exp(-0.5 * np.minimum((t / spread) ** 2, 1000.0))
     root = np.sqrt(np.maximum(weights / weights.sum(), 1e-12))
-    K = profile(np.abs(t[:, None] - t))
+    K = profile(np.abs(points[:, None] - points))
     values, vectors = np.linalg.eigh(root[:, None] * K * root)
     values, vectors = values[::-1], vectors[:, ::-1]
     kept = min(DEGREES, int((values > _SMALLEST * values[0]).sum()))
@@ -206,7 +207,7 @@ def _axis(profile: Profile, spread: float, low: float, high: float) -> _Axis:
     error = B @ K @ B.T - np.eye(kept)
     while kept > 1 and not np.linalg.norm(error[:kept, :kept]) <= SLACK:
         kept -= 1  # the smallest eigenpairs are the least accurate; the first is off by a few roundings
-    return _Axis(np.asarray(t, np.float64), values[:kept].astype(np.float64), B[:kept])
+    return _Axis(np.asarray(points, np.float64), values[:kept].astype(np.float64), B[:kept])
 
 
 def _largest(values: list[list[Floats]], weights: Sequence[float], count: int) -> tuple[Integers, float]:

@@ -117,7 +117,7 @@ def product_sums(
     """Return the sums over records of their truncated products, each record of norm at most ``2**bits``.
 
     A record is shrunk where the bound of its norm, over all products that its factors have, exceeds 1. That bound is
-    off by less than ``2**-40`` in floating point; products are stretched by ``2**bits (1 - 2**-30)``, which leaves
+    off by less than ``2**-33`` in floating point; products are stretched by ``2**bits (1 - 2**-30)``, which leaves
     room for that, and cut toward zero.
 
     Parameters

@@ -14,7 +14,7 @@ from scipy.sparse import issparse
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.multiclass import check_classification_targets
 
-from dpstruct.domain import check_rows
+from dpstruct.domain import check_rows, is_list, nested
 from dpstruct.errors import InvalidParameter, InvalidType
 
 __all__ = ["distinct", "label_column", "matrix", "number_column"]
@@ -26,7 +26,7 @@ def matrix(argument: str, X: Any) -> Floats:
     """Return `X` as float64 of shape (n, d), NaN where a cell is no number."""
     rows = _numbers(argument, X)
     if rows.ndim != 2:
-        received = f"{rows.ndim} dimensions" + (", or rows of several lengths" if isinstance(X, list | tuple) else "")
+        received = f"{rows.ndim} dimensions" + (", or rows of several lengths" if is_list(X) else "")
         remedy = f"Reshape your data: {argument}.reshape(-1, 1) is one feature, {argument}.reshape(1, -1) one record"
         raise InvalidParameter(argument, received, "an array of shape (n, d)", remedy)
     if rows.shape[1] == 0:
@@ -42,7 +42,8 @@ def number_column(argument: str, y: Any) -> Floats:
 
 def label_column(argument: str, y: Any) -> NDArray[Any]:
     """Return labels as an array of shape (n,): those of a list are objects, each by itself."""
-    array = _array(argument, y)
+    plain = isinstance(getattr(y, "dtype", None), np.dtype) or getattr(y, "ndim", 1) != 1
+    array = _array(argument, y) if plain else _array(argument, _elements(argument, y))
     if array.dtype.kind not in "biufUTO":
         raise _wrong_dtype(argument, array, "numbers, text or objects")
     return _column(argument, array)
@@ -82,7 +83,7 @@ def _array(argument: str, X: Any) -> NDArray[Any]:
     """Return an array of the caller's dtype; a list has none, and its cells stay objects: none can change another."""
     if issparse(X):
         raise InvalidType(argument, "a sparse matrix", "a dense array", f"pass {argument}.toarray()")
-    if isinstance(X, list | tuple):
+    if is_list(X):
         return _of_list(list(X))
     array: NDArray[Any] | None = None
     with warnings.catch_warnings(), suppress(Exception):  # NumPy and foreign types quote data
@@ -93,10 +94,16 @@ def _array(argument: str, X: Any) -> NDArray[Any]:
     return array
 
 
+def _elements(argument: str, y: Any) -> list[Any]:
+    """Return the elements of a column without a dtype of NumPy's: its values decide what NumPy would make of it."""
+    with suppress(Exception):
+        return list(y)
+    raise InvalidType(argument, f"a {type(y).__name__}", "an array of shape (n,)")
+
+
 def _of_list(cells: list[Any]) -> NDArray[Any]:
     """Return objects in as many dimensions as all cells agree on; nothing is asked of a cell but whether it is one."""
-    nested = all(isinstance(cell, list | tuple) or (isinstance(cell, np.ndarray) and cell.ndim) for cell in cells)
-    if cells and nested and len({len(cell) for cell in cells}) == 1:
+    if cells and all(nested(cell) for cell in cells) and len({len(cell) for cell in cells}) == 1:
         inner = _of_list([part for cell in cells for part in cell])
         return inner.reshape(len(cells), len(cells[0]), *inner.shape[1:])
     return np.fromiter(cells, dtype=object, count=len(cells))

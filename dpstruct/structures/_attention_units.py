@@ -12,7 +12,7 @@ A unit's integers depend on that unit's rows alone: all arithmetic up to the one
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,8 +52,9 @@ def factor(rule: Rule) -> float:
 def check_ids(ids: Any, n: int) -> NDArray[Any]:
     """Return one integer label per row; values are not looked at beyond equality.
 
-    The ids of a list are compared one by one as Python compares them: a common dtype could round some when others
-    arrive. Ids that are not equal to themselves, and those that can not be compared, are one unit.
+    Where ids have no dtype of NumPy's, in a list or a nullable column, they are compared one by one as Python compares
+    them: a common dtype could round some when others arrive. Ids that are not equal to themselves, and those that can
+    not be compared, are one unit.
 
     Raises
     ------
@@ -62,14 +63,13 @@ def check_ids(ids: Any, n: int) -> NDArray[Any]:
     InvalidParameter
         If there is not one per row.
     """
-    if isinstance(ids, list | tuple):
-        array = np.array(_codes(ids), dtype=np.int64)
+    if isinstance(getattr(ids, "dtype", None), np.dtype) and ids.dtype.kind != "O":
+        array = np.asarray(ids)
+    elif getattr(ids, "ndim", 1) != 1 or isinstance(ids, np.ndarray):
+        array = np.empty(0, dtype=object)
     else:
-        try:
-            array = np.asarray(ids)
-        except Exception:  # a message of NumPy could quote data
-            array = np.empty(0, dtype=object)
-    if array.dtype.kind not in "biufSU":
+        array = np.array(_codes(ids), dtype=np.int64)
+    if array.dtype.kind not in "biufSU" or (array.dtype.kind == "f" and array.dtype.itemsize > 8):
         raise InvalidType(
             "unit_ids", f"dtype {array.dtype.type.__name__}", "numbers or strings", "convert with .astype(str)"
         )
@@ -80,13 +80,17 @@ def check_ids(ids: Any, n: int) -> NDArray[Any]:
     return np.asarray(np.unique(array, return_inverse=True)[1], dtype=np.int64).reshape(n)
 
 
-def _codes(ids: Sequence[Any]) -> list[int]:
+def _codes(ids: Any) -> list[int]:
     """Return a number per id, equal for equal ids."""
     known: dict[Any, int] = {}
     found = []
-    for given in ids:
+    try:
+        given_ids = list(ids)
+    except Exception:  # nothing that has elements; a message could quote data
+        raise InvalidType("unit_ids", f"a {type(ids).__name__}", "an array or a list, one id per row") from None
+    for given in given_ids:
         try:
-            value = given.item() if isinstance(given, np.generic) else given
+            value = given.item() if hasattr(given, "item") else given
             found.append(known.setdefault(value if value == value else None, len(known)))
         except Exception:  # a value without a hash, or with a broken one
             found.append(known.setdefault(None, len(known)))

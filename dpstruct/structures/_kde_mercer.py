@@ -50,6 +50,16 @@ MOST_KNOTS = 1 << 13
 LAW_SHARE = Fraction(1, 8)
 
 
+def _one(dim: int) -> int:
+    """Return the constant beside a record's coarse cells: their largest norm."""
+    return math.isqrt(dim * (CELLS >> COARSE) ** 2 - 1) + 1
+
+
+def _bound(dim: int) -> int:
+    """Return the largest squared norm of both."""
+    return dim * (CELLS >> COARSE) ** 2 + _one(dim) ** 2
+
+
 class Law:
     """A normal law of the records in user units: centre, axes and standard deviations along them."""
 
@@ -74,27 +84,31 @@ class Mercer(Method):
         self.public_law: Law | None = None
         if blueprint.location is not None:
             self.public_law = self._given(np.array(blueprint.location), np.array(blueprint.scale))
-        if self.max_rows * max(1 << BITS, 2 * self._bound) > 1 << 62:
-            raise InvalidParameter("max_rows", str(self.max_rows), "fewer rows")
+        self._known: tuple[bytes, Law] | None = None
+        if self.max_rows > self.capacity(blueprint):
+            raise InvalidParameter("max_rows", str(self.max_rows), f"at most {self.capacity(blueprint)}")
+
+    @classmethod
+    def capacity(cls, blueprint: KernelDensity) -> int:
+        """Return how many records the sums of both rounds hold."""
+        largest = 1 << BITS if blueprint.location is not None else max(1 << BITS, 2 * _bound(blueprint.dim))
+        return (1 << 62) // largest
 
     # ---- the law ---------------------------------------------------------------------------------------------------
-
-    @property
-    def _one(self) -> int:
-        """The constant beside a record's coarse cells: their largest norm."""
-        return math.isqrt(self.dim * (CELLS >> COARSE) ** 2 - 1) + 1
-
-    @property
-    def _bound(self) -> int:
-        return self.dim * (CELLS >> COARSE) ** 2 + self._one**2
 
     @np.errstate(all="ignore")
     def law(self, transcript: Transcript) -> Law:
         """Return the law that a release holds, from its first round; any noise gives one."""
         if self.public_law is not None:
             return self.public_law
+        key = transcript["moment_diagonal"].tobytes() + transcript["moment_upper"].tobytes()
+        if self._known is None or self._known[0] != key:
+            self._known = key, self._learned(transcript)
+        return self._known[1]
+
+    def _learned(self, transcript: Transcript) -> Law:
         moment = second.unpack("moment", transcript) / (CELLS >> COARSE) ** 2
-        one = self._one / (CELLS >> COARSE)
+        one = _one(self.dim) / (CELLS >> COARSE)
         count = max(moment[-1, -1] / one**2, 1.0)
         center = np.clip(moment[:-1, -1] / (one * count), -1.0, 1.0)
         half = self.sides / 2
@@ -111,6 +125,7 @@ class Mercer(Method):
         values, axes = rotation(covariance)
         return axes, values
 
+    @np.errstate(all="ignore")
     def _given(self, location: Floats, scale: Floats) -> Law:
         """Return a public law: standard deviations, or a covariance matrix."""
         axes, values = (np.eye(self.dim), scale**2) if scale.ndim == 1 else self._axes(scale)
@@ -186,7 +201,7 @@ class Mercer(Method):
         if self.public_law is not None:
             return super().groups(cost, neighbors)
         (features,) = super().groups(cost, neighbors)
-        bound = second.sensitivity(self.dim + 1, cost, neighbors, bound=self._bound)
+        bound = second.sensitivity(self.dim + 1, cost, neighbors, bound=_bound(self.dim))
         law = Group(second.lines("moment", self.dim + 1, cost), bound, LAW_SHARE)
         return [law, Group(features.lines, features.sensitivity, 1 - LAW_SHARE)]
 
@@ -216,7 +231,9 @@ class Mercer(Method):
             yield state.sums
             return
         lines = [line.name for line in second.lines("moment", self.dim + 1, plan.cost)]
-        noised = yield state.sum(moment_sums, {"one": np.array(self._one), "bound": np.array(self._bound)}, lines=lines)
+        noised = yield state.sum(
+            moment_sums, {"one": np.array(_one(self.dim)), "bound": np.array(_bound(self.dim))}, lines=lines
+        )
         yield state.sum(feature_sums, self.arrays(self.law(noised)), lines=("sums",))
 
     # ---- answers ---------------------------------------------------------------------------------------------------
@@ -263,13 +280,13 @@ class Mercer(Method):
         """Return the released number of records; the last entry of the second moment counts them."""
         if "n" in transcript or self.public_law is not None:
             return super().count(transcript)
-        return float(transcript["moment_diagonal"][-1]) / self._one**2
+        return float(transcript["moment_diagonal"][-1]) / _one(self.dim) ** 2
 
     def count_variance(self, scales: Scales) -> float:
         """Return the variance of `count`."""
         if self.public_law is not None:
             return super().count_variance(scales)
-        return float(scales.variance("moment_diagonal")[0]) / float(self._one) ** 4
+        return float(scales.variance("moment_diagonal")[0]) / float(_one(self.dim)) ** 4
 
     def operations(self, numbers: int) -> int:
         """Return two for each factor, and those of the products and their sum."""

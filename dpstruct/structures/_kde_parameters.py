@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from typing import Any
 
 import numpy as np
@@ -33,6 +32,8 @@ def checked(given: dict[str, Any]) -> dict[str, Any]:
     for name in ("queries", "anchors"):
         values[name] = _points(name, given[name], dim)
     values["location"] = _per_coordinate("location", given["location"], dim)
+    if values["location"] is not None and not all(abs(v) <= 1e100 for v in values["location"]):
+        raise InvalidParameter("location", repr(values["location"]), "numbers up to 1e100 in size")
     values["scale"] = _scale(given["scale"], dim)
     if given["tolerance"] is not None and not 1e-12 <= real("tolerance", given["tolerance"]) <= 0.1:
         raise InvalidParameter("tolerance", repr(given["tolerance"]), "a number from 1e-12 to 0.1")
@@ -129,11 +130,11 @@ def _scale(value: Any, dim: int | None) -> tuple[Any, ...] | None:
     rows = list(value) if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim) else []
     if not rows or np.ndim(rows[0]) == 0:
         deviations = _per_coordinate("scale", value, dim)
-        if deviations is not None and not all(0 < v < math.inf for v in deviations):
-            raise InvalidParameter("scale", repr(deviations), "standard deviations above zero")
+        if deviations is not None and not all(1e-100 <= v <= 1e100 for v in deviations):
+            raise InvalidParameter("scale", repr(deviations), "standard deviations above zero, from 1e-100 to 1e100")
         return deviations
     matrix = check_rows("scale", value, dim).astype(np.float64)
-    if matrix.shape != (dim, dim) or not np.isfinite(matrix).all() or not np.allclose(matrix, matrix.T):
+    if matrix.shape != (dim, dim) or not (np.abs(matrix) <= 1e200).all() or not np.allclose(matrix, matrix.T):
         raise InvalidParameter("scale", f"a matrix of shape {matrix.shape}", f"a symmetric one of shape ({dim}, {dim})")
     return tuple(tuple(row) for row in (matrix / 2 + matrix.T / 2).tolist())
 

@@ -49,7 +49,8 @@ def classes(target: Box | tuple[Any, ...]) -> NDArray[Any] | None:
 def check_targets(argument: str, y: Any, target: Box | tuple[Any, ...]) -> NDArray[Any]:
     """Return `y` as an array of shape ``(n,)``: real numbers, or text where the labels are.
 
-    Labels in a list are looked up one by one: a common dtype would make other labels of some when others arrive.
+    Where labels have no dtype of NumPy's, in a list or a nullable column, they are looked up one by one: a common dtype
+    could make other labels of some when others arrive.
 
     Raises
     ------
@@ -58,13 +59,9 @@ def check_targets(argument: str, y: Any, target: Box | tuple[Any, ...]) -> NDArr
     """
     if isinstance(target, Box):
         return check_rows(argument, y, None)
-    if isinstance(y, list | tuple):
-        if any(nested(label) for label in y):
-            raise InvalidParameter(argument, "a list of lists", "an array of shape (n,)")
-        objects = np.empty(len(y), dtype=object)
-        objects[:] = y
-        return objects
-    if not isinstance(target[1], str) and not (isinstance(y, np.ndarray) and y.dtype == object):
+    if not isinstance(getattr(y, "dtype", None), np.dtype):
+        return _each(argument, y)
+    if not isinstance(target[1], str) and y.dtype != object:
         return check_rows(argument, y, None)
     try:
         array = np.asarray(y)
@@ -74,10 +71,22 @@ def check_targets(argument: str, y: Any, target: Box | tuple[Any, ...]) -> NDArr
         raise InvalidParameter(argument, f"{array.ndim} dimensions", "an array of shape (n,)")
     if array.dtype.kind not in "OUT":
         raise InvalidType(argument, f"dtype {array.dtype.type.__name__}", "labels of the type that `target` lists")
-    if (mask := np.ma.getmask(y)) is not np.ma.nomask:
+    if isinstance(y, np.ma.MaskedArray):
         array = array.astype(object)
-        array[mask] = None
+        array[np.ma.getmaskarray(y)] = None
     return array
+
+
+def _each(argument: str, y: Any) -> NDArray[Any]:
+    """Return labels without a dtype as objects, each by itself."""
+    try:
+        labels = [] if getattr(y, "ndim", 1) != 1 else list(y)
+        flat = getattr(y, "ndim", 1) == 1 and not isinstance(y, str | bytes) and not any(map(nested, labels))
+    except Exception:  # nothing that has elements; a message could quote data
+        flat = False
+    if not flat:
+        raise InvalidParameter(argument, "labels of another shape", "an array of shape (n,)")
+    return np.fromiter(labels, dtype=object, count=len(labels))
 
 
 def encode(y: NDArray[Any], target: Box | tuple[Any, ...]) -> NDArray[np.int16]:
@@ -99,14 +108,15 @@ def encode(y: NDArray[Any], target: Box | tuple[Any, ...]) -> NDArray[np.int16]:
         known = {label: code for code, label in enumerate(target[1:])}
         codes[:] = [_look_up(known, value) for value in y]
         return codes
-    for code, label in enumerate(target[1:]):
-        codes[y == label] = code
+    with np.errstate(all="ignore"):  # of a label beyond the range of the array's dtype
+        for code, label in enumerate(target[1:]):
+            codes[y == label] = code
     return codes
 
 
 def _look_up(known: dict[Any, int], value: Any) -> int:
     try:
-        return known.get(value.item() if isinstance(value, np.generic) else value, UNKNOWN)
+        return known.get(value.item() if hasattr(value, "item") else value, UNKNOWN)
     except Exception:  # a value without a hash, or with a broken one
         return UNKNOWN
 

@@ -178,7 +178,7 @@ def test_no_law_raises_after_the_charge(box, h, kernel):
     rng = np.random.default_rng(0)
     low, high = np.array(box.low), np.array(box.high)
     X = low + rng.random((20, 2)) * (high - low)
-    rows, public = method._lattice(X), {"one": np.array(method._one), "bound": np.array(method._bound)}
+    rows, public = method._lattice(X), {"one": np.array(_kde_mercer._one(2)), "bound": np.array(_kde_mercer._bound(2))}
     real = dict(zip(("moment_diagonal", "moment_upper"), _kde_mercer.moment_sums(rows, public), strict=True))
     big = np.array([2**62, 2**40, 1], np.int64)
     laws = [real, *({"moment_diagonal": a, "moment_upper": b} for a in (0 * big, big, -big) for b in (0 * big, -big))]
@@ -256,3 +256,40 @@ def test_small_gamma_numbers_have_the_same_bits_for_ever():
     """No library's exponential or logarithm decides them, whatever their shape."""
     numbers = [v.hex() for v in Draws(7, "test").gamma(0.4, 3).tolist()]
     assert numbers == ["0x1.56e00dae8943bp-10", "0x1.e80ef7b3f96d6p-9", "0x1.5e713dcf159b8p+1"]
+
+
+def test_a_law_far_from_the_middle_in_bandwidths():
+    """The points that eigenfunctions are checked on are those they use, rounded alike: this pair once cost 1.18."""
+    h, s, tiny = 1.0188582520612283e-13, 1.574085035377121e-13, 2.0**-36
+    knot = -(1 + 1e-9) + np.linspace(0, 1, 8193)[7384] * 2 * (1 + 1e-9)
+    box = dps.Box([-1, -1, -tiny], [1, 1, tiny])
+    law = {"location": [knot, knot, 0], "scale": [s, s, 16 * h]}
+    kde = dps.KernelDensity(bandwidth=h, bounds=box, method="mercer", n_features=32768, **law)
+    x = np.round(knot * 2**17) / 2**17 + 2.0**-19
+    pair = [np.array([[x, x, u]]) for u in (-3.0429899794895354e-12, -2.564805839855464e-12)]
+    a, b = (kde._method.sums_of(row)["sums"].astype(object) for row in pair)
+    assert int(((a - b) ** 2).sum()) <= kde._method.lines(dps.GDP(1.0), "substitute")[1]
+
+
+def test_private_laws_in_many_dimensions():
+    """Their capacity follows the second moment; a public law has none."""
+    blueprint = dps.KernelDensity(bandwidth=5.0, bounds=dps.Box(0, 1, dim=300), method="mercer", n_features=4)
+    assert 1 << 30 < blueprint.max_rows < 1 << 32
+    public = dps.KernelDensity(
+        bandwidth=5.0, bounds=dps.Box(0, 1, dim=300), method="mercer", n_features=4, location=0.5, scale=0.2
+    )
+    assert public.max_rows == 1 << 32
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        {"location": 0.5, "scale": 1e308},
+        {"location": -1.7e308, "scale": 1.0},
+        {"location": 0, "scale": np.eye(2) * 1e300},
+    ],
+    ids=str,
+)
+def test_absurd_public_laws_are_refused(law):
+    with pytest.raises(InvalidParameter):
+        dps.KernelDensity(bandwidth=0.5, bounds=dps.Box(0, 1, dim=2), method="mercer", location=law[0], scale=law[1])

@@ -151,7 +151,7 @@ def test_the_second_moment_of_the_private_law():
     """The corners of the box reach the bound of the first round."""
     blueprint = dps.KernelDensity(bandwidth=0.3, bounds=box(3), method="mercer", n_features=4)
     method = blueprint._method
-    public = {"one": np.array(method._one), "bound": np.array(method._bound)}
+    public = {"one": np.array(_kde_mercer._one(3)), "bound": np.array(_kde_mercer._bound(3))}
     groups = blueprint.groups(MU, "add-remove")
     for corner in ([0.0, 0, 0], [0.0, 1, 0], [1.0, 1, 1]):
         diagonal, upper = _kde_mercer.moment_sums(method._lattice(np.array([corner])), public)
