@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import numbers
 from collections.abc import Sequence
@@ -192,6 +191,9 @@ def check_rows(argument: str, X: Any, dim: int | None) -> NDArray[np.generic]:
     return array
 
 
+_PLAIN = (float, int, bool)
+
+
 def is_list(X: object) -> bool:
     """Return whether `X` is a sequence without a dtype, whose elements are to be read one by one."""
     return (
@@ -216,10 +218,10 @@ def _from_list(argument: str, X: Sequence[Any], dim: int | None, wanted: str) ->
 
 def _number(cell: object) -> float:
     """Return one cell of a list as a double, NaN where it is none; text is none, whatever it says."""
-    if isinstance(cell, np.ndarray) and cell.ndim == 0:
-        cell = cell[()]
-    text = isinstance(cell, str | bytes | bytearray)
-    if text or cell is np.ma.masked or (isinstance(cell, np.generic) and cell.dtype.kind not in "biuf"):
+    kind = type(cell)
+    if kind is float:
+        return cell  # type: ignore[return-value]
+    if kind is not int and not _may_be_number(cell):
         return math.nan
     try:
         return float(cell)  # type: ignore[arg-type]
@@ -227,15 +229,17 @@ def _number(cell: object) -> float:
         return math.nan
 
 
+def _may_be_number(cell: object) -> bool:
+    if isinstance(cell, str | bytes | bytearray | np.ma.MaskedArray):
+        return False
+    return not isinstance(cell, np.generic | np.ndarray) or cell.dtype.kind in "biuf"
+
+
 def _vector_of(cells: Sequence[Any]) -> NDArray[np.float64] | None:
     """Return the cells of a list as doubles, each by itself; None if there are lists among them."""
-    kinds = set(map(type, cells))
-    if kinds <= {int, float, bool, np.float64, np.int64}:
-        with contextlib.suppress(OverflowError):  # of an integer beyond the doubles: cell by cell
-            return np.fromiter(cells, dtype=np.float64, count=len(cells))
-    if any(nested(cell) for cell in cells):
+    if any(nested(cell) for cell in cells if type(cell) not in _PLAIN):
         return None
-    return np.array([_number(cell) for cell in cells], dtype=np.float64)
+    return np.fromiter(map(_number, cells), dtype=np.float64, count=len(cells))
 
 
 def _matrix_of(rows: Sequence[Any], dim: int) -> NDArray[np.float64] | None:

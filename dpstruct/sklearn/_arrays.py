@@ -42,8 +42,9 @@ def number_column(argument: str, y: Any) -> Floats:
 
 def label_column(argument: str, y: Any) -> NDArray[Any]:
     """Return labels as an array of shape (n,): those of a list are objects, each by itself."""
-    plain = isinstance(getattr(y, "dtype", None), np.dtype) or getattr(y, "ndim", 1) != 1
-    array = _array(argument, y) if plain else _array(argument, _elements(argument, y))
+    column = getattr(y, "ndim", 1) == 1 and hasattr(y, "__iter__") and not isinstance(y, str | bytes)
+    typed = not column or isinstance(getattr(y, "dtype", None), np.dtype)
+    array = _array(argument, y if typed else _elements(argument, y))
     if array.dtype.kind not in "biufUTO":
         raise _wrong_dtype(argument, array, "numbers, text or objects")
     return _column(argument, array)
