@@ -171,7 +171,7 @@ def check_rows(argument: str, X: Any, dim: int | None) -> NDArray[np.generic]:
     try:
         array: NDArray[np.generic] = np.asarray(X)
     except Exception:  # of NumPy or of a foreign type; its message could quote data
-        array = np.empty(0, dtype=object)
+        array = np.empty((), dtype=object)
     if array.dtype.kind in "OSUT" and not isinstance(X, np.ndarray) and array.ndim == (1 if dim is None else 2):
         return _from_list(argument, array.tolist(), dim, wanted)  # of a table: values decided upon that dtype
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:

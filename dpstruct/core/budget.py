@@ -292,6 +292,7 @@ class Budget:
 
         What was drawn leaves only once it is recorded: whoever calls this drops its frames if it fails.
         """
+        pid = os.getpid()
         try:
             transcript = door.run(plan, summary._open())
             stored = key is not None and receipt.noise != "injected"
@@ -299,6 +300,8 @@ class Budget:
         except BaseException as error:
             self._store.fail(charge, type(error).__name__)
             raise
+        if os.getpid() != pid:
+            raise LedgerError("forked in the middle of a release: the parent shows what it drew, this process does not")
         return self._store.finish(charge, payload=payload), None if stored else transcript
 
     # ---- the books -------------------------------------------------------------------------------------------------

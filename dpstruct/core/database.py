@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from dpstruct.core.location import demand_one_link, demand_whole_mount
+from dpstruct.core.location import Taken, alone, demand_one_link, demand_whole_mount
 from dpstruct.errors import LedgerError
 
 __all__ = ["Database"]
@@ -127,18 +127,21 @@ class Database:
                     f"{self}: used again while this thread was writing to it; {undone}; do not nest calls"
                 )
             try:
-                connection = self._connection()
-                connection.execute(begin)
-                version = self._seen(connection)
-                self._demand_same_file(connection)
-                result = work(connection)
-                consequence = unsure
-                connection.execute("COMMIT")
+                with alone(self.path):
+                    connection = self._connection()
+                    connection.execute(begin)
+                    version = self._seen(connection)
+                    self._demand_same_file(connection)
+                    result = work(connection)
+                    consequence = unsure
+                    connection.execute("COMMIT")
                 if version != self._version:
                     self._version, self._yield_until = version, time.monotonic() + _CROWD
                 return result
             except BaseException as error:
                 self._undo()
+                if isinstance(error, Taken):
+                    raise _Busy from error
                 if not isinstance(error, sqlite3.Error | OverflowError):
                     raise
                 if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):

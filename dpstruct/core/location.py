@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from dpstruct.errors import InvalidType, LedgerError
 
-__all__ = ["demand_one_link", "demand_whole_mount", "settle"]
+__all__ = ["Taken", "alone", "demand_one_link", "demand_whole_mount", "settle"]
 
 _REMOTE = {  # f_type of statfs(2), Linux
     0x6969: "NFS",
@@ -98,6 +100,47 @@ def demand_whole_mount(path: str) -> None:
             f"ledger {path}: is mounted as a single file, so it has another name elsewhere, and a crash under one name "
             "can not be undone under another; nothing was changed; mount the folder that holds it instead of the file"
         )
+
+
+class Taken(Exception):
+    """Another process works on a ledger in the same folder."""
+
+
+@contextmanager
+def alone(path: str | None) -> Iterator[None]:
+    """Keep other processes out while a transaction runs, by a lock on the folder that nothing else can drop.
+
+    SQLite's locks are POSIX locks on the file: they all vanish when this process closes any other handle on it, a copy
+    or a checksum in another thread. Then somebody else would take the transaction for one that crashed, and undo it.
+
+    Raises
+    ------
+    Taken
+        If another process is inside.
+    """
+    if path is None or sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    try:
+        folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        raise LedgerError(
+            f"ledger {path}: its directory can not be read by this user; nothing was changed; give it read access, for "
+            "the lock that lies on the directory"
+        ) from None
+    except OSError:  # gone: SQLite says so
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Taken from error
+        yield
+    finally:
+        os.close(folder)
 
 
 def _mount_points() -> set[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import threading
 import warnings
 from contextlib import suppress
 from typing import Any
@@ -20,6 +21,8 @@ from dpstruct.errors import InvalidParameter, InvalidType
 __all__ = ["distinct", "label_column", "matrix", "number_column"]
 
 Floats = NDArray[np.float64]
+
+_one_at_a_time = threading.RLock()  # filters of warnings belong to the process
 
 
 def matrix(argument: str, X: Any) -> Floats:
@@ -42,6 +45,9 @@ def number_column(argument: str, y: Any) -> Floats:
 
 def label_column(argument: str, y: Any) -> NDArray[Any]:
     """Return labels as an array of shape (n,): those of a list are objects, each by itself."""
+    if getattr(y, "ndim", 1) == 2 and hasattr(y, "iloc") and y.shape[1] == 1:
+        y = y.iloc[:, 0]  # values decide what NumPy makes of a table
+        _warn_of_a_column(argument)
     column = getattr(y, "ndim", 1) == 1 and hasattr(y, "__iter__") and not isinstance(y, str | bytes)
     typed = not column or isinstance(getattr(y, "dtype", None), np.dtype)
     array = _array(argument, y if typed else _elements(argument, y))
@@ -57,7 +63,7 @@ def distinct(argument: str, labels: NDArray[Any]) -> NDArray[Any]:
     if len({isinstance(label, str) for label in found}) > 1:
         raise InvalidType(argument, "text and numbers", "labels of one type")
     public = np.array(sorted(found))
-    with warnings.catch_warnings():
+    with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of many labels beside the number of records, which is private
         check_classification_targets(public)
     return public
@@ -70,7 +76,7 @@ def _is_label(cell: object) -> bool:
 
 def _numbers(argument: str, X: Any) -> Floats:
     array = _array(argument, X)
-    if array.dtype == object:
+    if array.dtype == object or (array.dtype.kind in "SUT" and not isinstance(X, np.ndarray) and array.ndim > 0):
         cells = [cell if isinstance(cell, numbers.Real | np.bool_) else math.nan for cell in array.ravel().tolist()]
         return check_rows(argument, cells, None).astype(np.float64).reshape(array.shape)
     if array.dtype.kind not in "biuf":
@@ -87,7 +93,7 @@ def _array(argument: str, X: Any) -> NDArray[Any]:
     if is_list(X):
         return _of_list(list(X))
     array: NDArray[Any] | None = None
-    with warnings.catch_warnings(), suppress(Exception):  # NumPy and foreign types quote data
+    with _one_at_a_time, warnings.catch_warnings(), suppress(Exception):  # NumPy and foreign types quote data
         warnings.simplefilter("ignore")
         array = X if isinstance(X, np.ma.MaskedArray) else np.asarray(X)
     if array is None:
@@ -112,12 +118,16 @@ def _of_list(cells: list[Any]) -> NDArray[Any]:
 
 def _column(argument: str, array: NDArray[Any]) -> NDArray[Any]:
     if array.ndim == 2 and array.shape[1] == 1:
-        told = f"A column-vector {argument} was passed when a 1d array was expected: use {argument}.ravel()"
-        warnings.warn(told, DataConversionWarning, stacklevel=5)
+        _warn_of_a_column(argument)
         return array.ravel()
     if array.ndim != 1:
         raise InvalidParameter(argument, f"{array.ndim} dimensions", "a 1d array of shape (n,)")
     return array
+
+
+def _warn_of_a_column(argument: str) -> None:
+    told = f"A column-vector {argument} was passed when a 1d array was expected: use {argument}.ravel()"
+    warnings.warn(told, DataConversionWarning, stacklevel=6)
 
 
 def _wrong_dtype(argument: str, array: NDArray[Any], expected: str) -> InvalidType:

@@ -43,8 +43,9 @@ def price(estimator: Any, *, fits: int = 1, scored_on: Literal["public"] | None 
     price, the dearest is counted for that. Every fit is charged: folds overlap, and no composition is cheaper here.
 
     Stateless steps are those whose scikit-learn tag ``requires_fit`` is false, such as ``FunctionTransformer`` and
-    ``Normalizer``. The tag can not tell whether a function of yours makes one row from one row, by itself: a function
-    that subtracts the mean of all rows voids the guarantee.
+    ``Normalizer`` (which raises on NaN, so clean the rows before). The tag can not tell whether a function of yours
+    makes one row from one row, by itself: one that subtracts the mean of all rows voids the guarantee. The last bits of
+    a frozen step that is a matrix product, such as a PCA, depend on the rows beside it.
 
     Raises
     ------
@@ -119,8 +120,11 @@ def _parts(name: str, estimator: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_stateless(step: Any) -> bool:
+    from sklearn.feature_extraction.image import PatchExtractor
     from sklearn.utils import get_tags
 
+    if isinstance(step, PatchExtractor):  # learns nothing, but makes many rows of one
+        return False
     try:
         return hasattr(step, "transform") and not get_tags(step).requires_fit
     except Exception:  # a class without tags, or with those of an older scikit-learn

@@ -6,6 +6,7 @@ makes every record's integers at most ``2**30`` long; two may be opposite, so a 
 
 from __future__ import annotations
 
+import threading
 import warnings
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from dpstruct.structures.kernel_density import KernelDensity
 
 __all__ = ["Custom"]
+
+_one_at_a_time = threading.RLock()  # filters of warnings belong to the process
 
 BITS = 30
 
@@ -50,7 +53,7 @@ class Custom(Method):
         What is mapped to anything but a vector of `features` real numbers, or not at all, is 0.
         """
         out = np.zeros((len(rows), self.features))
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
+        with _one_at_a_time, warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # as errors, by the user's filters, they would make a record 0
             for i, row in enumerate(rows):
                 try:

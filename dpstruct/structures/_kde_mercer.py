@@ -102,9 +102,10 @@ class Mercer(Method):
         if self.public_law is not None:
             return self.public_law
         key = transcript["moment_diagonal"].tobytes() + transcript["moment_upper"].tobytes()
-        if self._known is None or self._known[0] != key:
-            self._known = key, self._learned(transcript)
-        return self._known[1]
+        known = self._known
+        if known is None or known[0] != key:
+            known = self._known = key, self._learned(transcript)
+        return known[1]
 
     def _learned(self, transcript: Transcript) -> Law:
         moment = second.unpack("moment", transcript) / (CELLS >> COARSE) ** 2

@@ -296,3 +296,33 @@ def test_readers_that_overlap_keep_no_writer_out(store, path):
         reader.close()
     writer.join(60)
     assert store.spent("visits") == 10
+
+
+def test_no_other_handle_drops_the_lock(store, path):
+    """POSIX locks of a process vanish when it closes any handle on the file; the lock on the folder does not."""
+    script = (
+        "import sys; from dpstruct.core.database import Database\n"
+        "Database(sys.argv[1], create=False, timeout=0.3).write(lambda c: print('wrote'))"
+    )
+
+    def work(connection):
+        with open(path, "rb"):
+            pass
+        return subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False)
+
+    found = store._database.write(work)
+    assert "wrote" not in found.stdout
+    assert "another process kept the file locked" in found.stderr
+    after = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
+    assert after.stdout == "wrote\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may read any folder")
+def test_a_folder_that_can_not_be_read_is_refused(store, path):
+    path = Path(path)
+    path.parent.chmod(0o300)
+    try:
+        with pytest.raises(LedgerError, match="read access"):
+            store._database.write(lambda connection: None)
+    finally:
+        path.parent.chmod(0o700)

@@ -112,3 +112,30 @@ def test_nothing_is_handed_out_without_its_charge_when_processes_are_killed(tmp_
     assert ledger._store.spent("visits") == sum(entry.cost or 0 for entry in entries) <= budget.total.units
     budget.verify()
     ledger.close()
+
+
+def test_a_fork_in_the_middle_of_a_release_shows_one_noise(tmp_path):
+    """The child draws other noise for the same charge, and must not show it."""
+    script = f"""
+import os, sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+import numpy as np
+import dpstruct as dps
+from oracle.toy import Mean
+
+
+class Forking(Mean):
+    def rounds(self, plan, state):
+        os.fork()
+        yield state.sums
+
+
+budget = dps.Ledger({str(tmp_path / "fork.db")!r}).budget("v", epsilon=1, delta=1e-6, neighbors="add-remove")
+try:
+    budget.release(Forking(dps.Ball(1, dim=2)).summarize(np.zeros((5, 2))), share=0.25)
+    os.write(1, b"shown\\n")
+except dps.DPStructError as error:
+    os.write(1, type(error).__name__.encode() + b"\\n")
+"""
+    found = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True)
+    assert sorted(found.stdout.split()) == ["LedgerError", "shown"], found.stderr

@@ -332,7 +332,7 @@ def test_wrong_arguments(call, argument):
 
 def test_wrong_type():
     with pytest.raises(InvalidType, match=r"^A"):
-        ellipsoid.mvee([["a", "b"]])
+        ellipsoid.mvee(np.array([["a", "b"]]))
 
 
 def test_the_door_is_light():

@@ -8,6 +8,7 @@ from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.decomposition import PCA
 from sklearn.ensemble import BaggingRegressor, VotingRegressor
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.feature_extraction.image import PatchExtractor
 from sklearn.frozen import FrozenEstimator
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, KFold, PredefinedSplit, RandomizedSearchCV
@@ -61,6 +62,7 @@ class Silent(TransformerMixin, BaseEstimator):
 LEARNING = {
     "scaler": (lambda r: make_pipeline(StandardScaler(), r), "'standardscaler'.*StandardScaler"),
     "first of two": (lambda r: make_pipeline(PCA(1), Normalizer(), r), "'pca'.*PCA"),
+    "patches": (lambda r: make_pipeline(PatchExtractor(), r), "'patchextractor'"),
     "inner pipeline": (lambda r: make_pipeline(make_pipeline(StandardScaler()), r), "'standardscaler'"),
     "columns": (lambda r: make_pipeline(ColumnTransformer([("one", StandardScaler(), [0])]), r), "'one'"),
     "other columns": (

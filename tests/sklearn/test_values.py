@@ -11,6 +11,7 @@ from sklearn.model_selection import cross_val_score
 
 import dpstruct as dps
 from dpstruct.sklearn import EllipticEnvelope, KDEClassifier, NTKClassifier, NTKRegressor
+from dpstruct.sklearn._arrays import label_column
 from dpstruct.testing import ZeroNoise
 
 BOX = dps.Box(-1, 1)
@@ -253,3 +254,22 @@ def test_names_of_columns_are_kept_and_compared():
     assert found.feature_names_in_.tolist() == ["age", "pay"]
     with pytest.raises(ValueError, match="feature names should match"):
         found.predict(table.rename_columns(["pay", "age"]))
+
+
+def test_a_table_of_one_column_is_read_label_by_label():
+    """A missing label must not turn the other integers to floats."""
+
+    class Frame:
+        ndim, shape, columns = 2, (3, 1), ["y"]
+
+        def __init__(self, values):
+            self.iloc = self
+            self.values = values
+
+        def __getitem__(self, at):
+            assert at == (slice(None), 0)
+            return self.values
+
+    with pytest.warns(DataConversionWarning):
+        found = label_column("y", Frame([2**60, 2**60 + 1, None]))
+    assert found.tolist() == [2**60, 2**60 + 1, None]

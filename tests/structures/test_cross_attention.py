@@ -296,7 +296,7 @@ def test_units_and_rules_belong_together():
     with pytest.raises(dps.InvalidParameter, match="unit_ids"):
         ruled.summarize(K, V, [0, 1])
     with pytest.raises(dps.InvalidParameter, match="unit_ids") as refusal:
-        ruled.summarize(K, V, [object(), "secret", 1, 2])
+        ruled.summarize(K, V, np.array([None, "secret", 1, 2], dtype=object))
     assert "secret" not in str(refusal.value)
     with pytest.raises(dps.InvalidParameter, match="clip"):
         memory(unit_rule=("clip", 2)).plan(neighbors="add-remove", unit="user", **LAPLACE)

@@ -192,9 +192,10 @@ def test_blueprints_that_make_no_sense(options, words):
     [
         (np.full((4, 3), 0.1234567), ["X: received rows of 3 coordinates", "(n, 2)"]),
         (np.full(7, 0.1234567), ["X: received 1 dimensions", "reshape(-1, 2)"]),
-        (np.full((4, 2), "0.1234567"), ["X: received dtype str_", "np.array(..., dtype=float)"]),
+        (np.full((4, 2), "0.1234567"), ["X: received dtype str_", "convert X to an array of float64"]),
         (np.full((4, 2), 0.1234567 + 0j), ["X: received dtype complex128"]),
-        ([[0.1234567, 0.1234567], ["0.1234567", None]], ["X: received dtype object_"]),
+        (np.array([[0.1234567, 0.1234567], ["0.1234567", None]], dtype=object), ["X: received dtype object_"]),
+        ([[0.1234567, 0.1234567], ["0.1234567"]], ["X: received a list of another shape"]),
     ],
 )
 def test_arrays_that_do_not_fit(X, words):

@@ -236,7 +236,7 @@ def test_data_of_another_shape_or_type_are_refused_without_quoting_them():
     with pytest.raises(InvalidParameter, match="one target per row"):
         model.summarize(x, ["a"])
     with pytest.raises(InvalidType, match="y"):
-        dps.NTKRegression(BOX, target=(0, 1), expected_rows=9).summarize(x, ["private", "text", "here"])
+        dps.NTKRegression(BOX, target=(0, 1), expected_rows=9).summarize(x, np.array(["private", "text", "here"]))
     with pytest.raises(InvalidParameter, match="device"):
         model.summarize(x, ["a", "b", "a"], device="cuda")
     with pytest.raises(InvalidType, match="bounds"):
