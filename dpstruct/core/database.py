@@ -5,9 +5,10 @@ themselves, and could then truncate a journal that another process is reading. S
 before a fork, and parent and child open their own again at their next call.
 
 The journal is one that rolls back, not a write-ahead log. A log and its index are separate files named after the path:
-whoever reaches the ledger by a second name, or takes the file alone, does not see what was charged last. Here the locks
-sit on the file itself and every commit ends in it. What the name still decides is where the journal of a commit that
-was cut short lies, so a file with a second name is refused, under the lock, at every call.
+whoever reaches the ledger by a second name, or takes the file alone, does not see what was charged last. Here every
+commit ends in the file; the locks sit on it and, since those can be lost, on its folder. What the name still decides is
+where the journal of a commit that was cut short lies, so a file with a second name is refused, under the lock, at every
+call.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -127,7 +129,7 @@ class Database:
                     f"{self}: used again while this thread was writing to it; {undone}; do not nest calls"
                 )
             try:
-                with alone(self.path):
+                with alone(self.path), self._undone_on_failure():
                     connection = self._connection()
                     connection.execute(begin)
                     version = self._seen(connection)
@@ -138,12 +140,9 @@ class Database:
                 if version != self._version:
                     self._version, self._yield_until = version, time.monotonic() + _CROWD
                 return result
-            except BaseException as error:
-                self._undo()
-                if isinstance(error, Taken):
-                    raise _Busy from error
-                if not isinstance(error, sqlite3.Error | OverflowError):
-                    raise
+            except Taken as taken:
+                raise _Busy from taken
+            except (sqlite3.Error, OverflowError) as error:
                 if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                     raise _Busy from error
                 raise self._explain(error, consequence) from error
@@ -161,6 +160,15 @@ class Database:
         if _inode(self.path) != self._file or connection.execute("PRAGMA journal_mode").fetchone()[0] != "delete":
             _close(self._box)
             raise _Busy  # look again: moved while we waited, or turned back to a log by an older version
+
+    @contextmanager
+    def _undone_on_failure(self) -> Iterator[None]:
+        """Roll back what fails, while nobody else is let in: a later rollback would undo the work of others."""
+        try:
+            yield
+        except BaseException:
+            self._undo()
+            raise
 
     def _undo(self) -> None:
         for connection in self._box:

@@ -138,6 +138,11 @@ def alone(path: str | None) -> Iterator[None]:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise Taken from error
+        except OSError as error:
+            raise LedgerError(
+                f"ledger {path}: its directory can not be locked ({error.strerror}); nothing was changed; "
+                "use a local disk"
+            ) from None
         yield
     finally:
         os.close(folder)

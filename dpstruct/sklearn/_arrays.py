@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 import threading
 import warnings
 from contextlib import suppress
@@ -77,7 +76,7 @@ def _is_label(cell: object) -> bool:
 def _numbers(argument: str, X: Any) -> Floats:
     array = _array(argument, X)
     if array.dtype == object or (array.dtype.kind in "SUT" and not isinstance(X, np.ndarray) and array.ndim > 0):
-        cells = [cell if isinstance(cell, numbers.Real | np.bool_) else math.nan for cell in array.ravel().tolist()]
+        cells = [math.nan if nested(cell) else cell for cell in array.ravel().tolist()]
         return check_rows(argument, cells, None).astype(np.float64).reshape(array.shape)
     if array.dtype.kind not in "biuf":
         raise _wrong_dtype(argument, array, "real numbers")

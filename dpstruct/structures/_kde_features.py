@@ -34,7 +34,7 @@ __all__ = ["Features"]
 
 Integers = NDArray[np.int64]
 
-STRUCTURED_FROM = 32  # dimensions, where structured features are twice as fast as a matrix in build and queries
+STRUCTURED_FROM = 32  # dimensions, where structured features are about twice as fast as a matrix in build and queries
 
 
 class Dense:

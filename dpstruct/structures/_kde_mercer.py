@@ -306,7 +306,7 @@ class Mercer(Method):
         return lines
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)  # tables may have a hundred megabytes
 def _basis(
     kernel: str,
     bandwidth: float,

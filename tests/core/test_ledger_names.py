@@ -317,12 +317,43 @@ def test_no_other_handle_drops_the_lock(store, path):
     assert after.stdout == "wrote\n"
 
 
-@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may read any folder")
-def test_a_folder_that_can_not_be_read_is_refused(store, path):
-    path = Path(path)
-    path.parent.chmod(0o300)
-    try:
-        with pytest.raises(LedgerError, match="read access"):
-            store._database.write(lambda connection: None)
-    finally:
-        path.parent.chmod(0o700)
+def test_a_folder_that_can_not_be_read_or_locked_is_refused(store, monkeypatch):
+    import fcntl
+
+    def refuse(error):
+        def call(*_):
+            raise error
+
+        return call
+
+    for module, name, error, match in (
+        (location.os, "open", PermissionError(), "read access"),
+        (fcntl, "flock", OSError(95, "not supported"), "can not be locked"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, refuse(error))
+            with pytest.raises(LedgerError, match=match):
+                store._database.write(lambda connection: None)
+    store._database.write(lambda connection: None)
+
+
+def test_what_fails_is_rolled_back_before_others_are_let_in(store, path, monkeypatch):
+    """A rollback after the folder is free could undo what another process has committed since."""
+    free, order = location.os.close, []
+    undo = store._database._undo
+    monkeypatch.setattr(store._database, "_undo", lambda: (order.append("undone"), undo()))
+    monkeypatch.setattr(location.os, "close", lambda handle: (order.append("free"), free(handle)))
+
+    def work(connection):
+        connection.execute("CREATE TABLE half (x)")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store._database.write(work)
+    assert order == ["undone", "free"]
+    assert (
+        store._database.read(
+            lambda db: db.execute("SELECT count(*) FROM sqlite_master WHERE name='half'").fetchone()[0]
+        )
+        == 0
+    )
